@@ -1,0 +1,1 @@
+"""genjobs runs ComfyUI workflows as jobs."""

@@ -1,0 +1,112 @@
+"""
+The job lifecycle: states, events and the one transition table.
+
+Docs are drawn from this table and every store is held to it. It says which steps exist, not when
+they are due: deadlines are in ``deadlines``, who may take a step is in the ports' contracts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from genjobs.domain.errors import IllegalTransition
+
+
+class JobStatus(StrEnum):
+    """Where a job is; why it failed is ``error.code``, never another state."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job never changes again."""
+        return self in FINAL
+
+
+FINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class Phase(StrEnum):
+    """What a running attempt is doing."""
+
+    PREPARING = "preparing"
+    WAITING = "waiting"
+    RENDERING = "rendering"
+    UPLOADING = "uploading"
+
+
+class JobEvent(StrEnum):
+    """What happens to a job."""
+
+    INPUTS_READY = "inputs_ready"
+    INPUTS_FAILED = "inputs_failed"
+    DISPATCHED = "dispatched"
+    START_MISSED = "start_missed"
+    STARTED = "started"
+    QUEUE_EXPIRED = "queue_expired"
+    DEQUEUED = "dequeued"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    RELEASED = "released"
+    LOST = "lost"
+    LOST_FOR_GOOD = "lost_for_good"
+    LOST_WHILE_CANCELLING = "lost_while_cancelling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One allowed step."""
+
+    source: JobStatus
+    event: JobEvent
+    target: JobStatus
+    #: What the step means, for people.
+    meaning: str
+
+
+_Q, _R = JobStatus.QUEUED, JobStatus.RUNNING
+_DONE, _FAILED, _CANCELLED = JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED
+
+
+def _step(source: JobStatus, event: JobEvent, target: JobStatus, meaning: str) -> Transition:
+    return Transition(source=source, event=event, target=target, meaning=meaning)
+
+
+TRANSITIONS: Final = (
+    _step(_Q, JobEvent.INPUTS_READY, _Q, "all inputs are stored: the job becomes eligible"),
+    _step(_Q, JobEvent.INPUTS_FAILED, _FAILED, "an input was refused or not obtainable"),
+    _step(_Q, JobEvent.DISPATCHED, _Q, "attempt n+1 takes a slot of the dispatch window"),
+    _step(_Q, JobEvent.START_MISSED, _Q, "no worker came in time: slot freed, not charged"),
+    _step(_Q, JobEvent.STARTED, _R, "a worker starts the dispatched attempt, once"),
+    _step(_Q, JobEvent.QUEUE_EXPIRED, _FAILED, "queue deadline passed: queue_timeout"),
+    _step(_Q, JobEvent.DEQUEUED, _CANCELLED, "cancelled before a worker started it"),
+    _step(_R, JobEvent.COMPLETED, _DONE, "outputs are stored; a cancel came too late"),
+    _step(_R, JobEvent.FAILED, _FAILED, "the attempt reported why it cannot succeed"),
+    _step(_R, JobEvent.STOPPED, _CANCELLED, "cancel requested and the engine has stopped"),
+    _step(_R, JobEvent.RELEASED, _Q, "preempted or given back: queued again, not charged"),
+    _step(_R, JobEvent.LOST, _Q, "lease lost, attempts left: queued after a pause"),
+    _step(_R, JobEvent.LOST_FOR_GOOD, _FAILED, "lease lost, none left: worker_lost"),
+    _step(_R, JobEvent.LOST_WHILE_CANCELLING, _CANCELLED, "cancel requested, then lease lost"),
+)
+
+_TABLE: Final = {(step.source, step.event): step.target for step in TRANSITIONS}
+
+
+def after(status: JobStatus, event: JobEvent) -> JobStatus:
+    """
+    Return the state that follows ``status`` on ``event``.
+
+    Raises:
+        IllegalTransition: the table has no such step; a final state has none at all.
+    """
+    target = _TABLE.get((status, event))
+    if target is None:
+        raise IllegalTransition(f"A {status.value} job cannot take the step {event.value}.")
+    return target

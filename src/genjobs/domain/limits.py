@@ -1,0 +1,28 @@
+"""Limits of one request, fixed by the HTTP contract; what a tenant may use is not here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_INLINE_MEDIA_BYTES: Final = 4 * 1024 * 1024  # decoded, all entries of a request together
+MAX_MEDIA: Final = 10
+MAX_MEDIA_NAME_CHARS: Final = 128
+MAX_WORKFLOW_BYTES: Final = 1024 * 1024  # of the canonical JSON text
+MAX_WORKFLOW_NODES: Final = 1_000
+MAX_NODE_ID_CHARS: Final = 128
+MAX_CLASS_CHARS: Final = 256
+MAX_JSON_DEPTH: Final = 64
+MAX_METADATA_KEYS: Final = 20
+MAX_METADATA_KEY_CHARS: Final = 40
+MAX_METADATA_VALUE_CHARS: Final = 500
+MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
+MAX_PAGE: Final = 100
+MAX_QUEUE_POSITION: Final = 1_000
+MAX_OUTPUTS: Final = 1_000
+MAX_TEXT_OUTPUT_BYTES: Final = 1024 * 1024
+PRIORITY_RANGE: Final = (-100, 100)
+QUEUE_TIMEOUT_RANGE: Final = (timedelta(seconds=1), timedelta(days=1))
+RUN_TIMEOUT_RANGE: Final = (timedelta(seconds=1), timedelta(hours=6))
+RETENTION_RANGE: Final = (timedelta(minutes=5), timedelta(days=365))
