@@ -1,0 +1,100 @@
+"""
+Genjobs: the use cases that the API, the command line and scripts hold.
+
+Scripts and the API call the same objects; nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from genjobs.application.cancel import CancelJob
+from genjobs.application.query import (
+    GetJob,
+    GetOutput,
+    JobFilter,
+    JobPage,
+    JobView,
+    ListJobs,
+    SignedOutput,
+)
+from genjobs.application.submit import Submission, SubmitJob
+from genjobs.domain.ids import JobId
+from genjobs.domain.job import Job
+from genjobs.domain.ports import ArtifactStore, Authenticator, JobStore
+from genjobs.domain.tenancy import Owner, Reach
+
+_FIRST_POLL: Final = 0.05  # seconds
+_SLOWEST_POLL: Final = 1.0  # seconds
+_EVERYTHING: Final = JobFilter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Genjobs:
+    """Everything a caller can do, in one object."""
+
+    submit_job: SubmitJob
+    get_job: GetJob
+    get_output: GetOutput
+    list_jobs: ListJobs
+    cancel_job: CancelJob
+    authenticator: Authenticator
+    jobs: JobStore
+    artifacts: ArtifactStore
+    #: The tenant that library calls without an own principal act for.
+    default_owner: Owner
+
+    async def submit(self, owner: Owner, submission: Submission) -> Job:
+        """Submit a job; see :class:`~genjobs.application.submit.SubmitJob`."""
+        job, _ = await self.submit_job(owner, submission)
+        return job
+
+    async def get(self, reach: Reach, job_id: JobId) -> JobView:
+        """Return one job; ``NotFound`` when it is not within ``reach``."""
+        return await self.get_job(reach, job_id)
+
+    async def list(
+        self,
+        reach: Reach,
+        wanted: JobFilter = _EVERYTHING,
+        *,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Return one page of jobs, newest first."""
+        return await self.list_jobs(reach, wanted, limit=limit, cursor=cursor)
+
+    async def cancel(self, reach: Reach, job_id: JobId) -> JobView:
+        """Ask for the job to be stopped and return it as it is then."""
+        return await self.cancel_job(reach, job_id)
+
+    async def output(self, reach: Reach, job_id: JobId, output_id: str) -> SignedOutput:
+        """Return one output with a fresh link."""
+        return await self.get_output(reach, job_id, output_id)
+
+    async def wait(
+        self, reach: Reach, job_id: JobId, *, timeout: timedelta = timedelta(hours=1)
+    ) -> JobView:
+        """
+        Return the job once it is final.
+
+        Raises:
+            TimeoutError: it was not final in time; the job goes on.
+            NotFound: it is not within ``reach``.
+        """
+        pause = _FIRST_POLL
+        async with asyncio.timeout(timeout.total_seconds()):
+            while True:
+                view = await self.get_job(reach, job_id)
+                if view.job.status.final:
+                    return view
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, _SLOWEST_POLL)
+
+    async def check(self) -> None:
+        """Raise ``Unavailable`` unless database and artifact store can serve."""
+        await self.jobs.check()
+        await self.artifacts.check()
