@@ -1,0 +1,243 @@
+"""``/v1/jobs``: the job routes. They translate between HTTP and the use cases, and decide nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from starlette.responses import Response
+
+from genjobs.api import problems
+from genjobs.api.auth import BEARER, authorized
+from genjobs.api.context import context_of
+from genjobs.api.openapi import problem_responses
+from genjobs.api.schemas import JobCreate, JobListQuery, JobOut, JobPageOut
+from genjobs.api.views import job_json, page_json
+from genjobs.application.query import JobView
+from genjobs.domain.errors import NotFound
+from genjobs.domain.ids import JobId, job_text, parse_job_id
+from genjobs.domain.tenancy import Principal, Scope
+
+router = APIRouter(prefix="/v1", tags=["jobs"], dependencies=[Depends(BEARER)])
+
+#: Above this a body is parsed and decoded in a thread, so that other requests are not held up.
+_BIG_BODY: Final = 128 * 1024
+_POLL_AFTER: Final = "1"  # seconds
+_FRESH: Final = {"Cache-Control": "private, no-cache"}
+
+Writer = Annotated[Principal, Depends(authorized(Scope.JOBS_WRITE))]
+Reader = Annotated[Principal, Depends(authorized(Scope.JOBS_READ))]
+UserId = Annotated[
+    str | None,
+    Query(description="Your end user; may be left out with a key that has tenant:read"),
+]
+
+_BODY: Final = 128 * 1024
+_POLL_AFTER: Final = "1"  # seconds
+_FRESH: Final = {"Cache-Control": "private, no-cache"}
+
+Writer = Annotated[Principal, Depends(authorized(Scope.JOBS_WRITE))]
+Reader = Annotated[Principal, Depends(authorized(Scope.JOBS_READ))]
+UserId = Annotated[
+    str | None,
+    Query(description="Your end user; may be left out with a key that has tenant:read"),
+]
+
+_AWARE: Final = TypeAdapter(AwareDatetime)
+_STATUSES: Final[TypeAdapter[list[JobStatus]]] = TypeAdapter(
+    Annotated[list[JobStatus], Field(max_length=10)]
+)
+_LIMIT: Final[TypeAdapter[int]] = TypeAdapter(
+    Annotated[int, Field(ge=1, le=limits.MAX_PAGE, strict=False)]
+)
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobCreate"}}},
+    }
+}
+
+
+@router.post(
+    "/jobs",
+    operation_id="jobs_create",
+    summary="Submit a job",
+    status_code=202,
+    response_class=Response,
+    responses={
+        202: {"model": JobOut, "description": "The job, with its address in Location"},
+        **problem_responses(400, 401, 403, 413, 415, 422, 503),
+    },
+    openapi_extra=_BODY,
+)
+async def create_job(
+    request: Request,
+    principal: Writer,
+    idempotency_key: Annotated[
+        str | None, Header(description="Repeating a submit with the same key makes no second job")
+    ] = None,
+) -> Response:
+    """Accept a job and queue it."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        return problems.of_http_code("unsupported_media_type")
+    raw = await request.body()
+    if len(raw) > _BIG_BODY:
+        user_id, submission = await asyncio.to_thread(_parse, raw, idempotency_key)
+    else:
+        user_id, submission = _parse(raw, idempotency_key)
+    use = context_of(request).genjobs
+    job, replayed = await use.submit_job(principal.owner(user_id), submission)
+    headers = {"Location": f"/v1/jobs/{job_text(job.id)}", **_FRESH}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return _answer(use.get_job.signer.view(job), status=202, headers=headers)
+
+
+@router.get(
+    "/jobs/{job_id}",
+    operation_id="jobs_get",
+    summary="Read a job",
+    response_class=Response,
+    responses={
+        200: {"model": JobOut, "description": "The job with freshly signed output URLs"},
+        304: {"description": "Unchanged, and the URLs handed out with this ETag still work"},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
+)
+async def get_job(
+    request: Request, principal: Reader, job_id: str, user_id: UserId = None
+) -> Response:
+    """Return a job as it is now."""
+    view = await context_of(request).genjobs.get(principal.reach(user_id), _id(job_id))
+    etag = f'W/"{view.revision}"'
+    headers = {**_FRESH, "ETag": etag}
+    if not view.job.status.final:
+        headers["Retry-After"] = _POLL_AFTER
+    if _matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return _answer(view, status=200, headers=headers)
+
+
+@router.get(
+    "/jobs",
+    operation_id="jobs_list",
+    summary="List jobs, newest first",
+    response_class=Response,
+    responses={
+        200: {"model": JobPageOut, "description": "One page"},
+        **problem_responses(401, 403, 422, 503),
+    },
+)
+async def list_jobs(
+    request: Request,
+    principal: Reader,
+    user_id: UserId = None,
+    status: Annotated[
+        list[str] | None, Query(description="Only these; repeat it or separate by commas")
+    ] = None,
+    created_after: Annotated[str | None, Query(description="RFC 3339, inclusive")] = None,
+    created_before: Annotated[str | None, Query(description="RFC 3339, exclusive")] = None,
+    limit: Annotated[str, Query(description="1 to 100")] = "20",
+    cursor: Annotated[str | None, Query(description="next_cursor of the page before")] = None,
+) -> Response:
+    """Return one page of jobs."""
+    reach = principal.reach(user_id)
+    # Checked here and not by FastAPI, so that a refusal looks as it does everywhere else.
+    query = JobListQuery.model_validate(
+        {
+            "status": [name for part in status or () for name in part.split(",")],
+            "created_after": created_after,
+            "created_before": created_before,
+            "limit": limit,
+        }
+    )
+    page = await context_of(request).genjobs.list(
+        reach, query.filter(), limit=query.limit, cursor=cursor
+    )
+    return Response(page_json(page), media_type="application/json", headers=_FRESH)
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    operation_id="jobs_cancel",
+    summary="Cancel a job",
+    response_class=Response,
+    responses={
+        200: {"model": JobOut, "description": "The job is final"},
+        202: {"model": JobOut, "description": "The engine is being stopped"},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
+)
+async def cancel_job(
+    request: Request, principal: Writer, job_id: str, user_id: UserId = None
+) -> Response:
+    """Stop a job; repeating it is harmless."""
+    view = await context_of(request).genjobs.cancel(principal.reach(user_id), _id(job_id))
+    return _answer(view, status=200 if view.job.status.final else 202, headers=_FRESH)
+
+
+router.post(
+    "/jobs/{job_id}/cancel",
+    operation_id="jobs_cancel_post",
+    summary="Cancel a job",
+    response_class=Response,
+    responses={
+        200: {"model": JobOut, "description": "The job is final"},
+        202: {"model": JobOut, "description": "The engine is being stopped"},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
+)(cancel_job)
+
+
+@router.get(
+    "/jobs/{job_id}/outputs/{output_id}",
+    operation_id="jobs_output",
+    summary="Go to an output",
+    status_code=302,
+    response_class=Response,
+    responses={
+        302: {"description": "Redirects to a freshly signed URL; store this address, not that one"},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
+)
+async def get_output(
+    request: Request, principal: Reader, job_id: str, output_id: str, user_id: UserId = None
+) -> Response:
+    """Redirect to a fresh link."""
+    signed = await context_of(request).genjobs.output(
+        principal.reach(user_id), _id(job_id), output_id
+    )
+    return Response(
+        status_code=302, headers={"Location": signed.url, "Cache-Control": "private, no-store"}
+    )
+
+
+def _parse(raw: bytes, idempotency_key: str | None) -> tuple[str | None, Any]:
+    body = JobCreate.model_validate_json(raw)
+    return body.user_id, body.submission(idempotency_key)
+
+
+def _answer(view: JobView, *, status: int, headers: dict[str, str]) -> Response:
+    return Response(
+        job_json(view), status_code=status, media_type="application/json", headers=headers
+    )
+
+
+def _id(text: str) -> JobId:
+    try:
+        return parse_job_id(text)
+    except ValueError:
+        raise NotFound from None  # what cannot exist is answered like what does not
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    """Compare weakly, as RFC 9110 section 13.1.2 says for If-None-Match."""
+    if header is None:
+        return False
+    wanted = etag.removeprefix("W/")
+    return any(
+        part.strip() == "*" or part.strip().removeprefix("W/") == wanted
+        for part in header.split(",")
+    )

@@ -1,0 +1,103 @@
+"""
+The outermost ring: request ids, the body limit, security headers, one log line per request.
+
+Pure ASGI, so that it costs little and does not buffer. Nothing logged here holds a query, a
+credential or a user.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from genjobs.api import problems
+from genjobs.api.context import set_request_id
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_log = structlog.get_logger(__name__)
+
+
+class _BodyTooLarge(Exception):
+    """More body arrived than allowed."""
+
+
+class Edge:
+    """The ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        name = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        set_request_id(name)
+        begun = time.perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", name.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        seen = 0
+
+        async def receiving() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_body_bytes:
+                raise _BodyTooLarge
+            return message
+
+        try:
+            if _declared(headers) > self._max_body_bytes:
+                raise _BodyTooLarge
+            await self._app(scope, receiving, sending)
+        except _BodyTooLarge:
+            await self._refuse("body_too_large", status, scope, receive, sending)
+        except Exception:
+            # The edge of the process: whatever was not foreseen is logged here, once, and the
+            # caller learns nothing of it.
+            _log.exception("api.crashed", request_id=name, path=scope["path"])
+            await self._refuse("internal_error", status, scope, receive, sending)
+        finally:
+            route = scope.get("route")
+            _log.info(
+                "api.request",
+                request_id=name,
+                method=scope["method"],
+                # The template, not the path: it holds no ids.
+                route=getattr(route, "path", None),
+                status=status,
+                milliseconds=round((time.perf_counter() - begun) * 1000, 1),
+            )
+
+    async def _refuse(
+        self, code: str, status: int, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if status:  # an answer is already under way: cutting it short is all that is left
+            return
+        response = problems.of_http_code(code, headers={"Connection": "close"})
+        await response(scope, receive, send)
+
+
+def _declared(headers: dict[bytes, bytes]) -> int:
+    length = headers.get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0

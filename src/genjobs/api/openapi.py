@@ -1,0 +1,58 @@
+"""What the OpenAPI document says beyond the routes: problem responses, tags, the bearer scheme."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from genjobs.api.problems import HTTP_CODES, MEDIA_TYPE
+from genjobs.api.schemas import ProblemOut
+
+DESCRIPTION: Final = (
+    "Runs ComfyUI workflows as jobs. Every refusal is a problem document (RFC 9457) with a stable "
+    "`code`; docs/errors.md lists them all. Something that is not yours is answered exactly like "
+    "something that does not exist."
+)
+TAGS: Final = [
+    {"name": "jobs", "description": "Submit, watch and cancel jobs."},
+    {"name": "files", "description": "Files behind signed URLs."},
+    {"name": "health", "description": "For load balancers and operators; no key needed."},
+]
+
+_REASONS: Final = {
+    400: "The body is not JSON",
+    401: "No valid key",
+    403: "The key lacks the scope",
+    404: "No such thing, or not yours",
+    413: "The body, its media or the workflow are too large",
+    415: "The body is not sent as JSON",
+    416: "The range is outside the file",
+    422: "The request cannot be accepted; `code` and `errors` say why",
+    503: "Try again after `Retry-After` seconds",
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documented problem responses of a route."""
+    return {
+        status: {
+            "description": _REASONS[status],
+            "model": ProblemOut,
+            "content": {MEDIA_TYPE: {"example": _example(status)}},
+        }
+        for status in statuses
+    }
+
+
+def _example(status: int) -> dict[str, Any]:
+    codes = {401: "unauthenticated", 403: "scope_missing", 404: "not_found", 503: "unavailable"}
+    by_http = {number: code for code, (number, _) in HTTP_CODES.items()}
+    code = codes.get(status) or by_http.get(status) or "workflow_cycle"
+    return {
+        "type": f"urn:genjobs:error:{code}",
+        "title": _REASONS[status],
+        "status": status,
+        "detail": _REASONS[status],
+        "code": code,
+        "retryable": status == 503,
+        "request_id": "req_4f0c2a",
+    }

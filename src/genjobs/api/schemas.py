@@ -1,0 +1,260 @@
+"""
+Request and response shapes of ``/v1``.
+
+Requests are strict: an unknown member or a value of another type is refused. Responses are
+described for OpenAPI; ``views`` makes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from genjobs.application.query import JobFilter
+from genjobs.application.submit import (
+    InlineMedia,
+    MediaByUpload,
+    MediaByUrl,
+    MediaSource,
+    Submission,
+)
+from genjobs.domain import limits
+from genjobs.domain.errors import MediaNotBase64
+from genjobs.domain.job import CancelMethod
+from genjobs.domain.lifecycle import JobStatus, Phase
+from genjobs.domain.media import MediaKind
+from genjobs.domain.tenancy import USER_ID_PATTERN
+
+SAMPLE_WORKFLOW: dict[str, Any] = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "photo.png"}},
+    "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+    "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}},
+}
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class MediaIn(_Request):
+    """A file of the job: exactly one of ``data``, ``url`` and ``upload_id``."""
+
+    name: str = Field(description="What node inputs call the file", examples=["photo.png"])
+    data: str | None = Field(None, description="The content in base64 (RFC 4648 section 4)")
+    url: str | None = Field(None, max_length=8192, description="Where to download it from")
+    upload_id: str | None = Field(None, max_length=128, description="An upload made before")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(value is not None for value in (self.data, self.url, self.upload_id)) != 1:
+            raise ValueError("exactly one of data, url and upload_id is needed")
+        return self
+
+    def source(self, index: int) -> MediaSource:
+        """Return the entry for the use case; ``MediaNotBase64`` when its data are not."""
+        if self.url is not None:
+            return MediaByUrl(name=self.name, url=self.url)
+        if self.upload_id is not None:
+            return MediaByUpload(name=self.name, upload_id=self.upload_id)
+        try:
+            content = base64.b64decode(self.data or "", validate=True)
+        except (binascii.Error, ValueError):
+            raise MediaNotBase64(pointer=f"/media/{index}/data") from None
+        return InlineMedia(name=self.name, content=content)
+
+
+class JobCreate(_Request):
+    """What to run, for whom."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "user_id": "u_42",
+                    "workflow": SAMPLE_WORKFLOW,
+                    "media": [{"name": "photo.png", "data": "iVBORw0KGgo..."}],
+                    "metadata": {"order": "123"},
+                }
+            ]
+        }
+    )
+
+    user_id: str | None = Field(
+        None, pattern=USER_ID_PATTERN, description="Your end user; required with a tenant's key"
+    )
+    workflow: dict[str, Any] = Field(description="A ComfyUI workflow in API format")
+    media: list[MediaIn] = Field(default=[], description="At most 10 files")
+    priority: int = Field(
+        0,
+        ge=limits.PRIORITY_RANGE[0],
+        le=limits.PRIORITY_RANGE[1],
+        description="Higher goes first among the same user's jobs",
+    )
+    metadata: dict[str, str] = Field(default={}, description="Yours; returned as it was sent")
+    queue_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    run_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    retention_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    def submission(self, idempotency_key: str | None) -> Submission:
+        """Return the request for the use case; decoding is CPU work of up to 4 MB."""
+        return Submission(
+            workflow=self.workflow,
+            media=[entry.source(index) for index, entry in enumerate(self.media)],
+            priority=self.priority,
+            metadata=self.metadata,
+            queue_timeout=_seconds(self.queue_timeout_seconds),
+            run_timeout=_seconds(self.run_timeout_seconds),
+            retention=_seconds(self.retention_seconds),
+            idempotency_key=idempotency_key,
+        )
+
+
+class JobListQuery(BaseModel):
+    """The query of a listing."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    status: list[JobStatus] = Field(max_length=10)
+    created_after: AwareDatetime | None
+    created_before: AwareDatetime | None
+    limit: int = Field(ge=1, le=limits.MAX_PAGE)
+
+    def filter(self) -> JobFilter:
+        """Return what the listing shows."""
+        return JobFilter(
+            statuses=frozenset(self.status),
+            created_after=self.created_after,
+            created_before=self.created_before,
+        )
+
+
+def _seconds(value: float | None) -> timedelta | None:
+    # Far beyond every limit, and within what a timedelta can hold.
+    return None if value is None else timedelta(seconds=min(value, 1e9))
+
+
+class ProgressOut(BaseModel):
+    """How far the render is."""
+
+    fraction: float
+    node_id: str | None
+    node_class: str | None
+    step: int | None
+    steps: int | None
+    nodes_done: int
+    nodes_total: int
+
+
+class QueueOut(BaseModel):
+    """Where a queued job stands among the same user's jobs; null while inputs load."""
+
+    position: int | None
+
+
+class OutputOut(BaseModel):
+    """A delivered file with a link that works until ``url_expires_at``."""
+
+    id: str
+    node_id: str
+    name: str
+    kind: MediaKind
+    content_type: str
+    bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    url: str
+    url_expires_at: datetime
+
+
+class ErrorOut(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    node_id: str | None
+    node_class: str | None
+    retryable: bool
+
+
+class CancellationOut(BaseModel):
+    """The receipt of a cancel."""
+
+    requested_at: datetime
+    method: CancelMethod | None
+    stopped_at: datetime | None
+    gpu_seconds_after_request: float | None
+
+
+class TimingsOut(BaseModel):
+    """Seconds spent."""
+
+    queue_seconds: float | None
+    prepare_seconds: float | None
+    render_seconds: float | None
+    upload_seconds: float | None
+    gpu_seconds: float | None
+
+
+class UrlsOut(BaseModel):
+    """Where to go on."""
+
+    self: str
+    cancel: str
+
+
+class JobOut(BaseModel):
+    """A job."""
+
+    id: str = Field(examples=["job_01kb3v9m2xf0wtq7m8e5n4d3rc"])
+    object: Literal["job"]
+    status: JobStatus
+    phase: Phase | None
+    user_id: str
+    attempt: int
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    purged_at: datetime | None
+    progress: ProgressOut | None
+    queue: QueueOut | None
+    outputs: list[OutputOut]
+    error: ErrorOut | None
+    cancellation: CancellationOut | None
+    timings: TimingsOut
+    metadata: dict[str, str]
+    urls: UrlsOut
+
+
+class JobPageOut(BaseModel):
+    """A page of jobs, newest first."""
+
+    data: list[JobOut]
+    has_more: bool
+    next_cursor: str | None
+
+
+class FieldErrorOut(BaseModel):
+    """One member that is at fault."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ProblemOut(BaseModel):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    request_id: str
+    errors: list[FieldErrorOut] | None = None

@@ -1,0 +1,1 @@
+"""The worker around RunJob. Imports on a laptop: no modal, no torch."""

@@ -1,0 +1,134 @@
+"""
+Settings: the only reader of the environment (``GENJOBS_*``, and ``.env`` in the working folder).
+
+Each value is documented here and in ``.env.example``; choosing adapters by them is bootstrap's.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from genjobs.domain.deadlines import Deadlines
+
+#: The tenant of the embedded mode and of the single key.
+DEFAULT_TENANT = UUID("01900000-0000-7000-8000-000000000001")
+
+
+class Environment(StrEnum):
+    """Where the process runs; production refuses everything embedded."""
+
+    LOCAL = "local"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """All settings, with the defaults of the embedded mode."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GENJOBS_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    env: Environment = Field(Environment.LOCAL, description="local or production")
+    data_directory: Path = Field(
+        Path(".genjobs"), description="Where the embedded parts keep their files"
+    )
+    database_url: SecretStr = Field(
+        SecretStr("embedded://"), description="Database for the API role"
+    )
+    worker_database_url: SecretStr | None = Field(
+        None, description="Database for the worker role; needed unless embedded"
+    )
+    owner_database_url: SecretStr | None = Field(
+        None, description="Database for migrations: direct, never a transaction pooler"
+    )
+    database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process")
+    artifacts_url: str = Field(
+        "file:", description="file:<directory>; without one, below the data directory"
+    )
+    dispatch_url: str = Field("local://", description="local:// for pull workers")
+    comfyui_url: str = Field(
+        "simulator://", description="simulator:// or the address of a ComfyUI, http://host:port"
+    )
+    comfyui_directory: Path | None = Field(
+        None,
+        description="ComfyUI's base directory (holds input and output) when it is on this machine",
+    )
+    public_url: AnyHttpUrl | None = Field(
+        None, description="How clients reach the API; signed local URLs start with it"
+    )
+    api_key: SecretStr | None = Field(
+        None, min_length=16, description="The bearer key; made and kept when embedded"
+    )
+    signing_key: SecretStr | None = Field(
+        None, min_length=32, description="Signs local file URLs; made and kept when embedded"
+    )
+    tenant_id: UUID = Field(DEFAULT_TENANT, description="The tenant that the bearer key belongs to")
+    window: int = Field(64, ge=1, le=100_000, description="Slots of the dispatch window")
+    link_life_seconds: int = Field(
+        3600, ge=60, le=604_800, description="How long a signed output URL lives, at most"
+    )
+    heartbeat_seconds: float = Field(5, gt=0, description="How often a worker renews its lease")
+    lease_seconds: float = Field(30, gt=0, description="How long a silent worker keeps its job")
+    start_seconds: float = Field(
+        600, gt=0, description="How long a dispatched job waits for its worker"
+    )
+    queue_timeout_seconds: float = Field(1800, gt=0, description="Default queue time-out of a job")
+    run_timeout_seconds: float = Field(600, gt=0, description="Default run time-out of a job")
+    retention_seconds: float = Field(604_800, gt=0, description="Default retention of a job")
+    max_attempts: int = Field(3, ge=1, le=20, description="Charged attempts a job may use")
+    supervise_seconds: float = Field(5, gt=0, description="Pause between two supervisor ticks")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Log level")
+    log_json: bool = Field(False, description="Log JSON lines instead of text for people")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
+        embedded = self.embedded_database
+        if not embedded and self.worker_database_url is None:
+            raise ValueError("worker_database_url is needed when database_url is not embedded://")
+        if self.env is Environment.PRODUCTION:
+            self._refuse_embedded()
+        return self
+
+    def _refuse_embedded(self) -> None:
+        refused = [
+            name
+            for name, value in (
+                ("database_url", self.database_url.get_secret_value()),
+                ("artifacts_url", self.artifacts_url),
+                ("dispatch_url", self.dispatch_url),
+                ("comfyui_url", self.comfyui_url),
+            )
+            if value.startswith(("embedded:", "file:", "local:", "simulator:"))
+        ]
+        if refused:
+            raise ValueError(f"production refuses the embedded {', '.join(refused)}")
+        if self.api_key is None:
+            raise ValueError("production needs api_key")
+
+    @property
+    def embedded_database(self) -> bool:
+        """Whether the database is the embedded one."""
+        return self.database_url.get_secret_value().startswith("embedded:")
+
+    def deadlines(self) -> Deadlines:
+        """Return the lifecycle's durations."""
+        pulled = self.dispatch_url.startswith("local:")
+        return Deadlines(
+            heartbeat=timedelta(seconds=self.heartbeat_seconds),
+            lease=timedelta(seconds=self.lease_seconds),
+            # A pull worker starts what it dispatches at once: no capacity has to come first.
+            start=timedelta(seconds=self.lease_seconds if pulled else self.start_seconds),
+            queue=timedelta(seconds=self.queue_timeout_seconds),
+            run=timedelta(seconds=self.run_timeout_seconds),
+            retention=timedelta(seconds=self.retention_seconds),
+            max_attempts=self.max_attempts,
+        )
