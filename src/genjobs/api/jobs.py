@@ -33,24 +33,6 @@ UserId = Annotated[
     Query(description="Your end user; may be left out with a key that has tenant:read"),
 ]
 
-_BODY: Final = 128 * 1024
-_POLL_AFTER: Final = "1"  # seconds
-_FRESH: Final = {"Cache-Control": "private, no-cache"}
-
-Writer = Annotated[Principal, Depends(authorized(Scope.JOBS_WRITE))]
-Reader = Annotated[Principal, Depends(authorized(Scope.JOBS_READ))]
-UserId = Annotated[
-    str | None,
-    Query(description="Your end user; may be left out with a key that has tenant:read"),
-]
-
-_AWARE: Final = TypeAdapter(AwareDatetime)
-_STATUSES: Final[TypeAdapter[list[JobStatus]]] = TypeAdapter(
-    Annotated[list[JobStatus], Field(max_length=10)]
-)
-_LIMIT: Final[TypeAdapter[int]] = TypeAdapter(
-    Annotated[int, Field(ge=1, le=limits.MAX_PAGE, strict=False)]
-)
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
