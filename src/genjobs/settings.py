@@ -119,6 +119,14 @@ class Settings(BaseSettings):
         """Whether the database is the embedded one."""
         return self.database_url.get_secret_value().startswith("embedded:")
 
+    def link_life(self) -> timedelta:
+        """Return how long a signed output URL lives, at most."""
+        return timedelta(seconds=self.link_life_seconds)
+
+    def supervise_every(self) -> timedelta:
+        """Return the pause between two supervisor ticks."""
+        return timedelta(seconds=self.supervise_seconds)
+
     def deadlines(self) -> Deadlines:
         """Return the lifecycle's durations."""
         pulled = self.dispatch_url.startswith("local:")

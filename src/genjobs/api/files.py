@@ -21,9 +21,9 @@ router = APIRouter(tags=["files"])
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
-@router.api_route(
+@router.head("/files/{key:path}", include_in_schema=False)
+@router.get(
     "/files/{key:path}",
-    methods=["GET", "HEAD"],
     operation_id="files_get",
     summary="Download a file by its signed URL",
     response_class=Response,

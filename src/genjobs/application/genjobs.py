@@ -22,7 +22,7 @@ from genjobs.application.query import (
     SignedOutput,
 )
 from genjobs.application.submit import Submission, SubmitJob
-from genjobs.domain.ids import JobId
+from genjobs.domain.ids import JobId, TenantId
 from genjobs.domain.job import Job
 from genjobs.domain.ports import ArtifactStore, Authenticator, JobStore
 from genjobs.domain.tenancy import Owner, Reach
@@ -44,8 +44,16 @@ class Genjobs:
     authenticator: Authenticator
     jobs: JobStore
     artifacts: ArtifactStore
-    #: The tenant that library calls without an own principal act for.
-    default_owner: Owner
+    #: The tenant that scripts act for; see :meth:`owner` and :meth:`reach`.
+    tenant_id: TenantId
+
+    def owner(self, user_id: str) -> Owner:
+        """Return this deployment's tenant with one of its users, to submit for."""
+        return Owner(tenant_id=self.tenant_id, user_id=user_id)
+
+    def reach(self, user_id: str | None = None) -> Reach:
+        """Return this deployment's tenant, all of it or one user, to read and cancel within."""
+        return Reach(tenant_id=self.tenant_id, user_id=user_id)
 
     async def submit(self, owner: Owner, submission: Submission) -> Job:
         """Submit a job; see :class:`~genjobs.application.submit.SubmitJob`."""

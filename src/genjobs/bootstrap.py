@@ -1,0 +1,381 @@
+"""
+The composition root: settings -> adapters -> use cases.
+
+One root for local and production: URLs choose the adapters, :class:`Adapters` opens each once and
+closes them in reverse. Vendor packages are imported in the branch that needs them. No rule of the
+product is here.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from genjobs.application.cancel import CancelJob
+from genjobs.application.genjobs import Genjobs
+from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
+from genjobs.application.run import RunJob
+from genjobs.application.submit import SubmitJob
+from genjobs.application.supervise import Supervise
+from genjobs.domain.catalogue import NodeCatalogue
+from genjobs.domain.errors import ConfigurationError
+from genjobs.domain.ids import TenantId
+from genjobs.domain.tenancy import Scope
+from genjobs.gpu.worker import PullWorker
+from genjobs.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from genjobs.api.context import ApiContext
+    from genjobs.domain.ports import (
+        ArtifactStore,
+        Authenticator,
+        Clock,
+        IdSource,
+        JobLedger,
+        JobStore,
+        MediaProbe,
+        Signals,
+        SignedFiles,
+        WorkflowEngine,
+    )
+
+_LOCAL_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseUrls:
+    """One database, three roles; ``owner`` is None where nobody may migrate."""
+
+    api: str
+    worker: str
+    owner: str | None
+
+
+class Adapters:
+    """
+    Opens what the settings name, each thing once; leaving the context closes all of it.
+
+    A subclass that returns something else for a port is how tests and other deployments differ.
+    """
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self.settings = settings
+        self._stack = stack
+        self._opened: dict[str, Any] = {}
+
+    # -- system -------------------------------------------------------------------------------
+
+    def clock(self) -> Clock:
+        """Return the system's clock."""
+        from genjobs.adapters.system import SystemClock
+
+        return self._once("clock", SystemClock)
+
+    def ids(self) -> IdSource:
+        """Return the source of identifiers."""
+        from genjobs.adapters.system import SystemIds
+
+        return self._once("ids", SystemIds)
+
+    def signals(self) -> Signals:
+        """Return this process's wake-ups."""
+        from genjobs.adapters.local.signals import LocalSignals
+
+        return self._once("signals", LocalSignals)
+
+    def probe(self) -> MediaProbe:
+        """Return what looks into pictures."""
+        from genjobs.adapters.media_probe import PillowProbe
+
+        return self._once("probe", PillowProbe)
+
+    def catalogue(self) -> NodeCatalogue:
+        """Return the node classes that are known."""
+        return NodeCatalogue()
+
+    # -- database -----------------------------------------------------------------------------
+
+    async def database_urls(self) -> DatabaseUrls:
+        """Return the database's URLs; the embedded one is started and migrated first."""
+        if "urls" in self._opened:
+            urls: DatabaseUrls = self._opened["urls"]
+            return urls
+        settings = self.settings
+        if settings.embedded_database:
+            urls = await self._start_embedded()
+        else:
+            worker, owner = settings.worker_database_url, settings.owner_database_url
+            assert worker is not None  # noqa: S101  (the settings refuse it)
+            urls = DatabaseUrls(
+                api=settings.database_url.get_secret_value(),
+                worker=worker.get_secret_value(),
+                owner=owner.get_secret_value() if owner else None,
+            )
+        self._opened["urls"] = urls
+        return urls
+
+    async def _start_embedded(self) -> DatabaseUrls:
+        from genjobs.adapters.local.embedded_postgres import embedded_postgres
+
+        directory = self.settings.data_directory / "postgres"
+        started = await self._stack.enter_async_context(embedded_postgres(directory))
+        await prepare_database(self.settings, started.owner)
+        return DatabaseUrls(api=started.api, worker=started.worker, owner=started.owner)
+
+    async def jobs(self) -> JobStore:
+        """Return the tenant's side of the jobs."""
+        if "jobs" not in self._opened:
+            from genjobs.adapters.postgres import PostgresJobStore, open_pool
+
+            urls = await self.database_urls()
+            pool = await self._stack.enter_async_context(
+                open_pool(urls.api, size=self.settings.database_pool_size)
+            )
+            self._opened["jobs"] = PostgresJobStore(pool)
+        jobs: JobStore = self._opened["jobs"]
+        return jobs
+
+    async def ledger(self) -> JobLedger:
+        """Return the system's side of the jobs."""
+        if "ledger" not in self._opened:
+            from genjobs.adapters.postgres import PostgresJobLedger, open_pool
+
+            urls = await self.database_urls()
+            pool = await self._stack.enter_async_context(
+                open_pool(urls.worker, size=self.settings.database_pool_size)
+            )
+            self._opened["ledger"] = PostgresJobLedger(pool, self.settings.deadlines())
+        ledger: JobLedger = self._opened["ledger"]
+        return ledger
+
+    # -- files --------------------------------------------------------------------------------
+
+    def artifacts(self) -> ArtifactStore:
+        """Return the artifact store."""
+        return self._directory_store()
+
+    def signed_files(self) -> SignedFiles | None:
+        """Return the serving side of the store's URLs, when the API is to serve them."""
+        return self._directory_store()
+
+    def _directory_store(self) -> Any:
+        from genjobs.adapters.local.artifact_store import DirectoryArtifactStore, load_or_create_key
+
+        def make() -> DirectoryArtifactStore:
+            settings = self.settings
+            scheme, _, place = settings.artifacts_url.partition(":")
+            if scheme != "file":
+                raise ConfigurationError(f"artifacts_url has the unknown scheme {scheme!r}")
+            root = Path(place.removeprefix("//")) if place else settings.data_directory / "artifacts"
+            if settings.signing_key is not None:
+                key = settings.signing_key.get_secret_value().encode()
+            else:
+                key = load_or_create_key(settings.data_directory / "signing-key")
+            base_url = str(settings.public_url or _LOCAL_URL).rstrip("/")
+            return DirectoryArtifactStore(root, signing_key=key, base_url=base_url)
+
+        return self._once("directory_store", make)
+
+    # -- access -------------------------------------------------------------------------------
+
+    def authenticator(self) -> Authenticator:
+        """Return what knows the bearer key."""
+        from genjobs.adapters.local.keys import SettingsAuthenticator
+
+        return self._once(
+            "authenticator",
+            lambda: SettingsAuthenticator(
+                api_key(self.settings), TenantId(self.settings.tenant_id), frozenset(Scope)
+            ),
+        )
+
+    # -- engine -------------------------------------------------------------------------------
+
+    async def engine(self) -> WorkflowEngine:
+        """Return the workflow engine."""
+        if "engine" not in self._opened:
+            from genjobs.adapters.comfyui import ComfyUIEngine
+
+            url, directory = self.settings.comfyui_url, self.settings.comfyui_directory
+            if url.startswith("simulator:"):
+                from genjobs.simulator import running_simulator
+
+                directory = self.settings.data_directory / "comfyui"
+                simulator = await self._stack.enter_async_context(running_simulator(directory))
+                url = simulator.url
+            elif not url.startswith(("http://", "https://")):
+                raise ConfigurationError("comfyui_url must be simulator:// or http://host:port")
+            self._opened["engine"] = await self._stack.enter_async_context(
+                ComfyUIEngine(url, directory=directory, clock=self.clock())
+            )
+        engine: WorkflowEngine = self._opened["engine"]
+        return engine
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._opened:
+            self._opened[name] = make()
+        return self._opened[name]
+
+
+AdaptersFactory = Callable[[Settings, AsyncExitStack], Adapters]
+
+
+async def build_genjobs(adapters: Adapters) -> Genjobs:
+    """Return the use cases of the API side."""
+    jobs, artifacts, clock = await adapters.jobs(), adapters.artifacts(), adapters.clock()
+    signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
+    get_job = GetJob(jobs=jobs, signer=signer)
+    return Genjobs(
+        submit_job=SubmitJob(
+            jobs=jobs,
+            artifacts=artifacts,
+            clock=clock,
+            ids=adapters.ids(),
+            signals=adapters.signals(),
+            catalogue=adapters.catalogue(),
+            deadlines=adapters.settings.deadlines(),
+        ),
+        get_job=get_job,
+        get_output=GetOutput(get_job=get_job),
+        list_jobs=ListJobs(jobs=jobs, signer=signer),
+        cancel_job=CancelJob(jobs=jobs, clock=clock, signals=adapters.signals(), signer=signer),
+        authenticator=adapters.authenticator(),
+        jobs=jobs,
+        artifacts=artifacts,
+        tenant_id=TenantId(adapters.settings.tenant_id),
+    )
+
+
+async def build_worker(adapters: Adapters) -> PullWorker:
+    """Return a worker that pulls jobs and renders them."""
+    ledger, engine = await adapters.ledger(), await adapters.engine()
+    return PullWorker(
+        ledger=ledger,
+        engine=engine,
+        signals=adapters.signals(),
+        clock=adapters.clock(),
+        run_job=RunJob(
+            ledger=ledger,
+            artifacts=adapters.artifacts(),
+            engine=engine,
+            probe=adapters.probe(),
+            clock=adapters.clock(),
+            ids=adapters.ids(),
+            signals=adapters.signals(),
+            catalogue=adapters.catalogue(),
+            deadlines=adapters.settings.deadlines(),
+        ),
+    )
+
+
+async def build_supervisor(adapters: Adapters) -> Supervise:
+    """Return the supervisor."""
+    return Supervise(
+        ledger=await adapters.ledger(), clock=adapters.clock(), signals=adapters.signals()
+    )
+
+
+async def build_context(adapters: Adapters) -> ApiContext:
+    """Return what the API serves from."""
+    from genjobs.api.context import ApiContext
+
+    return ApiContext(
+        genjobs=await build_genjobs(adapters),
+        clock=adapters.clock(),
+        signed_files=adapters.signed_files(),
+    )
+
+
+@asynccontextmanager
+async def open_adapters(
+    settings: Settings, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Adapters]:
+    """Hold the adapters that ``settings`` name; whatever was opened is closed at the end."""
+    async with AsyncExitStack() as stack:
+        yield adapters(settings, stack)
+
+
+@asynccontextmanager
+async def open_genjobs(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Genjobs]:
+    """
+    Open genjobs for a script: submit, get, list, cancel and wait without HTTP.
+
+    Raises:
+        ConfigurationError: the settings are not usable.
+    """
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_genjobs(opened)
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[PullWorker]:
+    """Open a worker process's part."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_worker(opened)
+
+
+def build_api(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> FastAPI:
+    """Return the API as an application of its own; its lifespan opens and closes the adapters."""
+    from genjobs.api.app import create_app
+
+    loaded = settings or load_settings()
+
+    @asynccontextmanager
+    async def open_context() -> AsyncIterator[ApiContext]:
+        async with open_adapters(loaded, adapters) as opened:
+            yield await build_context(opened)
+
+    return create_app(open_context, version=version())
+
+
+async def prepare_database(settings: Settings, owner_url: str) -> None:
+    """Migrate the database, and make sure of the settings' tenant and dispatch window."""
+    from genjobs.adapters.postgres import administration, migrate
+
+    await migrate.upgrade(owner_url)
+    await administration.ensure_tenant(owner_url, TenantId(settings.tenant_id), "default")
+    await administration.set_window(owner_url, settings.window)
+
+
+def api_key(settings: Settings) -> str:
+    """Return the bearer key; the embedded mode makes one on first use and keeps it (0600)."""
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    from genjobs.adapters.local.secret_file import load_or_create_secret
+
+    return load_or_create_secret(
+        settings.data_directory / "api-key", lambda: f"gj_local_{secrets.token_urlsafe(24)}"
+    )
+
+
+def load_settings() -> Settings:
+    """Read the settings; ``ConfigurationError`` names each one that is wrong, never its value."""
+    try:
+        return Settings()
+    except ValidationError as exc:
+        wrong = "; ".join(
+            f"{'GENJOBS_' + str(item['loc'][0]).upper() if item['loc'] else 'settings'}: "
+            f"{item['msg']}"
+            for item in exc.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise ConfigurationError(wrong) from None
+
+
+def version() -> str:
+    """Return the installed version of genjobs."""
+    return importlib.metadata.version("genjobs")

@@ -1,0 +1,178 @@
+"""The long-running commands: what runs in a process, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import uvicorn
+
+from genjobs import bootstrap
+from genjobs.api.app import create_app
+from genjobs.bootstrap import Adapters
+from genjobs.domain.errors import ConfigurationError
+from genjobs.settings import Settings
+
+#: How long open requests may take once the server is told to stop.
+_GRACE_SECONDS: Final = 5
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals alone: the process around it closes more than HTTP."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    worker: bool,
+    supervisor: bool,
+    ready: Callable[[str, asyncio.Event], None] | None = None,
+) -> None:
+    """
+    Serve until told to stop; ``ready`` gets the base URL and the event that stops it.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on, or the settings are not usable.
+    """
+    listener = _listen(host, port)
+    base_url = f"http://{host}:{listener.getsockname()[1]}"
+    if settings.public_url is None:
+        settings = settings.model_copy(update={"public_url": base_url})
+    with contextlib.closing(listener):
+        async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
+            context = await bootstrap.build_context(adapters)
+            app = create_app(
+                lambda: contextlib.nullcontext(context), version=bootstrap.version()
+            )
+            server = _Server(
+                uvicorn.Config(
+                    app,
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=_GRACE_SECONDS,
+                )
+            )
+            async with asyncio.TaskGroup() as group:
+                serving = group.create_task(server.serve(sockets=[listener]))
+                beside = await _beside(group, adapters, stop, worker=worker, supervisor=supervisor)
+                if ready is not None:
+                    while not server.started and not serving.done():
+                        await asyncio.sleep(0.01)
+                    ready(base_url, stop)
+                await _first(serving, stop)
+                stop.set()
+                server.should_exit = True
+                for task in beside:
+                    task.cancel()
+
+
+async def _beside(
+    group: asyncio.TaskGroup,
+    adapters: Adapters,
+    stop: asyncio.Event,
+    *,
+    worker: bool,
+    supervisor: bool,
+) -> list[asyncio.Task[None]]:
+    """Start worker and supervisor; return those that must be cancelled to end."""
+    if worker:
+        pull = await bootstrap.build_worker(adapters)
+        group.create_task(pull.run(stop))
+    if not supervisor:
+        return []
+    supervise = await bootstrap.build_supervisor(adapters)
+    return [group.create_task(supervise.run(every=adapters.settings.supervise_every()))]
+
+
+async def work(settings: Settings) -> None:
+    """Run a worker until told to stop; its current job is then given back."""
+    async with stopping() as stop, bootstrap.open_worker(settings) as pull:
+        await pull.run(stop)
+
+
+async def supervise(settings: Settings) -> None:
+    """Run a supervisor until told to stop."""
+    async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
+        supervisor = await bootstrap.build_supervisor(adapters)
+        ticking = asyncio.create_task(supervisor.run(every=settings.supervise_every()))
+        await _first(ticking, stop)
+        ticking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticking
+
+
+async def supervise_once(settings: Settings) -> dict[str, Any]:
+    """Do what is due now and return what was done."""
+    async with bootstrap.open_adapters(settings) as adapters:
+        supervisor = await bootstrap.build_supervisor(adapters)
+        return dataclasses.asdict(await supervisor.tick())
+
+
+async def overview(settings: Settings) -> dict[str, Any]:
+    """Return the figures operators watch."""
+    async with bootstrap.open_adapters(settings) as adapters:
+        ledger = await adapters.ledger()
+        return dataclasses.asdict(await ledger.overview(now=adapters.clock().now()))
+
+
+async def upgrade(settings: Settings) -> None:
+    """Migrate the database; the embedded one is migrated by being opened."""
+    async with bootstrap.open_adapters(settings) as adapters:
+        urls = await adapters.database_urls()
+        if settings.embedded_database:
+            return
+        if urls.owner is None:
+            raise ConfigurationError("GENJOBS_OWNER_DATABASE_URL is needed to migrate")
+        await bootstrap.prepare_database(settings, urls.owner)
+
+
+async def check_database(settings: Settings) -> None:
+    """Raise ``Unavailable`` unless the database has the schema this version needs."""
+    async with bootstrap.open_adapters(settings) as adapters:
+        await (await adapters.jobs()).check()
+
+
+@asynccontextmanager
+async def stopping() -> AsyncIterator[asyncio.Event]:
+    """Yield an event that SIGINT and SIGTERM set, so that everything is closed in order."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _first(task: asyncio.Task[Any], stop: asyncio.Event) -> None:
+    """Return when the task has ended or ``stop`` is set, whichever is first."""
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {exc.strerror}") from None
+    return listener
