@@ -175,7 +175,9 @@ class Adapters:
             scheme, _, place = settings.artifacts_url.partition(":")
             if scheme != "file":
                 raise ConfigurationError(f"artifacts_url has the unknown scheme {scheme!r}")
-            root = Path(place.removeprefix("//")) if place else settings.data_directory / "artifacts"
+            root = (
+                Path(place.removeprefix("//")) if place else settings.data_directory / "artifacts"
+            )
             if settings.signing_key is not None:
                 key = settings.signing_key.get_secret_value().encode()
             else:
@@ -327,9 +329,7 @@ async def open_worker(
         yield await build_worker(opened)
 
 
-def build_api(
-    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
-) -> FastAPI:
+def build_api(settings: Settings | None = None, adapters: AdaptersFactory = Adapters) -> FastAPI:
     """Return the API as an application of its own; its lifespan opens and closes the adapters."""
     from genjobs.api.app import create_app
 

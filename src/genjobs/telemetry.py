@@ -44,7 +44,9 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     # Libraries: their warnings only; httpx would log every URL with its query at INFO.
-    logging.basicConfig(stream=sys.stderr, level=max(minimum, logging.WARNING), format="%(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=max(minimum, logging.WARNING), format="%(message)s"
+    )
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -150,9 +150,7 @@ class ListJobs:
             InvalidCursor: the cursor was not made by a listing of this reach and filter.
         """
         if not 1 <= limit <= limits.MAX_PAGE:
-            raise InvalidRequest(
-                f"limit must be from 1 to {limits.MAX_PAGE}.", pointer="/limit"
-            )
+            raise InvalidRequest(f"limit must be from 1 to {limits.MAX_PAGE}.", pointer="/limit")
         query = JobQuery(
             limit=limit + 1,  # one more tells whether there is a next page
             before=None if cursor is None else _read_cursor(cursor, reach, wanted),

@@ -112,7 +112,9 @@ class SubmitJob:
             earlier = await self.jobs.find_submitted(owner, idempotency)
             if earlier is not None:
                 return earlier, True
-        types = {entry.name: _content_type(index, entry, kinds) for index, entry in enumerate(media)}
+        types = {
+            entry.name: _content_type(index, entry, kinds) for index, entry in enumerate(media)
+        }
 
         now = self.clock.now()
         job_id = JobId(self.ids.uuid7(now))

@@ -52,9 +52,7 @@ class Transfer:
     engine: WorkflowEngine
     probe: MediaProbe
 
-    async def stage(
-        self, execution_id: ExecutionId, inputs: Sequence[InputFile]
-    ) -> dict[str, str]:
+    async def stage(self, execution_id: ExecutionId, inputs: Sequence[InputFile]) -> dict[str, str]:
         """
         Put the inputs where the engine can load them; return media name to engine name.
 

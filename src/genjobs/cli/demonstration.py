@@ -208,7 +208,9 @@ class Screen:
             text += f" / {job['phase']}"
         if progress:
             filled = round(progress["fraction"] * 30)
-            text += f" [{'#' * filled:30}] {progress['fraction']:4.0%} {progress['node_class'] or ''}"
+            text += (
+                f" [{'#' * filled:30}] {progress['fraction']:4.0%} {progress['node_class'] or ''}"
+            )
             if progress["step"] is not None:
                 text += f" step {progress['step']}/{progress['steps']}"
         if self._quiet or text == self._last:

@@ -53,9 +53,7 @@ async def serve(
     with contextlib.closing(listener):
         async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
             context = await bootstrap.build_context(adapters)
-            app = create_app(
-                lambda: contextlib.nullcontext(context), version=bootstrap.version()
-            )
+            app = create_app(lambda: contextlib.nullcontext(context), version=bootstrap.version())
             server = _Server(
                 uvicorn.Config(
                     app,

@@ -82,9 +82,7 @@ class Workflow:
                         node_class=node.class_type,
                     )
                 uses.append(
-                    FileUse(
-                        node_id=node.id, input_name=input_name, media_name=value, kind=kind
-                    )
+                    FileUse(node_id=node.id, input_name=input_name, media_name=value, kind=kind)
                 )
         return tuple(uses)
 
