@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -34,6 +34,7 @@ from genjobs.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
     from genjobs.api.context import ApiContext
     from genjobs.domain.ports import (
         ArtifactStore,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         WorkflowEngine,
     )
 
+_T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
 
 
@@ -167,8 +169,9 @@ class Adapters:
         """Return the serving side of the store's URLs, when the API is to serve them."""
         return self._directory_store()
 
-    def _directory_store(self) -> Any:
-        from genjobs.adapters.local.artifact_store import DirectoryArtifactStore, load_or_create_key
+    def _directory_store(self) -> DirectoryArtifactStore:
+        from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
+        from genjobs.adapters.local.secret_file import load_or_create_secret
 
         def make() -> DirectoryArtifactStore:
             settings = self.settings
@@ -179,11 +182,13 @@ class Adapters:
                 Path(place.removeprefix("//")) if place else settings.data_directory / "artifacts"
             )
             if settings.signing_key is not None:
-                key = settings.signing_key.get_secret_value().encode()
+                key = settings.signing_key.get_secret_value()
             else:
-                key = load_or_create_key(settings.data_directory / "signing-key")
+                key = load_or_create_secret(
+                    settings.data_directory / "signing-key", lambda: secrets.token_urlsafe(48)
+                )
             base_url = str(settings.public_url or _LOCAL_URL).rstrip("/")
-            return DirectoryArtifactStore(root, signing_key=key, base_url=base_url)
+            return DirectoryArtifactStore(root, signing_key=key.encode(), base_url=base_url)
 
         return self._once("directory_store", make)
 
@@ -222,10 +227,11 @@ class Adapters:
         engine: WorkflowEngine = self._opened["engine"]
         return engine
 
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+    def _once(self, name: str, make: Callable[[], _T]) -> _T:
         if name not in self._opened:
             self._opened[name] = make()
-        return self._opened[name]
+        made: _T = self._opened[name]
+        return made
 
 
 AdaptersFactory = Callable[[Settings, AsyncExitStack], Adapters]

@@ -96,6 +96,6 @@ def _range(match: re.Match[str], size: int) -> tuple[int, int] | None:
 async def _stream(
     files: SignedFiles, file: SignedFile, start: int, length: int
 ) -> AsyncIterator[bytes]:
-    async with files.read(file, start=start, length=length) as chunks:
+    async with files.read(file.key, start=start, length=length) as chunks:
         async for chunk in chunks:
             yield chunk

@@ -1,4 +1,4 @@
-"""``/v1/jobs``: the job routes. They translate between HTTP and the use cases, and decide nothing."""
+"""``/v1/jobs``: the job routes. They translate between HTTP and use cases, and decide nothing."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The rules of genjobs: jobs, workflows, tenancy, errors and ports. Standard library only; no I/O."""
+"""The rules of genjobs: jobs, workflows, tenancy, errors, ports. Standard library only; no I/O."""

@@ -40,23 +40,68 @@ _FILE_INPUTS: Final = {
     "LoadLatent": {"latent": MediaKind.FILE},
 }
 
-_SAVING: Final = (
-    "SaveImage SaveImageAdvanced SaveAnimatedWEBP SaveAnimatedPNG SaveSVGNode SaveWEBM SaveVideo "
-    "SaveAudio SaveAudioMP3 SaveAudioOpus SaveAudioAdvanced SaveLatent SaveGLB CheckpointSave "
-    "CLIPSave VAESave ModelSave ImageOnlyCheckpointSave LoraSave"
-).split()
+_SAVING: Final = [
+    "SaveImage",
+    "SaveImageAdvanced",
+    "SaveAnimatedWEBP",
+    "SaveAnimatedPNG",
+    "SaveSVGNode",
+    "SaveWEBM",
+    "SaveVideo",
+    "SaveAudio",
+    "SaveAudioMP3",
+    "SaveAudioOpus",
+    "SaveAudioAdvanced",
+    "SaveLatent",
+    "SaveGLB",
+    "CheckpointSave",
+    "CLIPSave",
+    "VAESave",
+    "ModelSave",
+    "ImageOnlyCheckpointSave",
+    "LoraSave",
+]
 
-_OTHER_OUTPUTS: Final = (
-    "PreviewImage MaskPreview PreviewAudio PreviewAny Preview3D Preview3DAdvanced "
-    "PreviewGaussianSplat PreviewPointCloud ImageCompare SAM3_TrackPreview SaveLoRA LossGraphNode "
-    "SaveImageDataSetToFolder SaveImageTextDataSetToFolder SaveTrainingDataset"
-).split()
+_OTHER_OUTPUTS: Final = [
+    "PreviewImage",
+    "MaskPreview",
+    "PreviewAudio",
+    "PreviewAny",
+    "Preview3D",
+    "Preview3DAdvanced",
+    "PreviewGaussianSplat",
+    "PreviewPointCloud",
+    "ImageCompare",
+    "SAM3_TrackPreview",
+    "SaveLoRA",
+    "LossGraphNode",
+    "SaveImageDataSetToFolder",
+    "SaveImageTextDataSetToFolder",
+    "SaveTrainingDataset",
+]
 
-_PLAIN: Final = (
-    "EmptyImage ImageScale ImageScaleBy ImageInvert ImageBlend ImageBlur ImageSharpen ImageBatch "
-    "ImageCrop LoadImageMask KSampler KSamplerAdvanced CheckpointLoaderSimple CLIPTextEncode "
-    "EmptyLatentImage VAEDecode VAEEncode VAELoader LoraLoader CreateVideo"
-).split()
+_PLAIN: Final = [
+    "EmptyImage",
+    "ImageScale",
+    "ImageScaleBy",
+    "ImageInvert",
+    "ImageBlend",
+    "ImageBlur",
+    "ImageSharpen",
+    "ImageBatch",
+    "ImageCrop",
+    "LoadImageMask",
+    "KSampler",
+    "KSamplerAdvanced",
+    "CheckpointLoaderSimple",
+    "CLIPTextEncode",
+    "EmptyLatentImage",
+    "VAEDecode",
+    "VAEEncode",
+    "VAELoader",
+    "LoraLoader",
+    "CreateVideo",
+]
 
 CORE_NODES: Final[Mapping[str, NodeClass]] = {
     **{name: NodeClass() for name in _PLAIN},

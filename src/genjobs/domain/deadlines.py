@@ -37,5 +37,5 @@ class Deadlines:
 
     def retry_at(self, now: datetime, charged: int) -> datetime:
         """Return when a job that lost its worker ``charged`` (>= 1) times may be dispatched."""
-        pause = self.backoff * 2 ** min(charged - 1, 20)
+        pause: timedelta = self.backoff * 2 ** min(charged - 1, 20)
         return now + min(pause, self.max_backoff)

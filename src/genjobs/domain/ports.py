@@ -116,7 +116,7 @@ class JobStore(Protocol):
         """
 
     async def check(self) -> None:
-        """Raise ``Unavailable`` unless the database answers and has the revision this code needs."""
+        """Raise ``Unavailable`` unless the database answers with the schema this code needs."""
 
 
 class JobLedger(Protocol):
@@ -230,8 +230,14 @@ class ArtifactStore(Protocol):
         cancelled; a file of the same key is replaced at once.
         """
 
-    def read(self, key: ArtifactKey) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open a file as chunks of at most 1 MiB; ``NotFound`` on entering when there is none."""
+    def read(
+        self, key: ArtifactKey, *, start: int = 0, length: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """
+        Open a file as chunks of at most 1 MiB; ``NotFound`` on entering when there is none.
+
+        ``start`` and ``length`` (bytes) choose a part of it.
+        """
 
     async def stat(self, key: ArtifactKey) -> int | None:
         """Return the file's size in bytes, None when there is none."""
@@ -274,9 +280,9 @@ class SignedFiles(Protocol):
         """Return the file of a signed GET; ``NotFound`` for any other request, never saying why."""
 
     def read(
-        self, file: SignedFile, *, start: int, length: int
+        self, key: ArtifactKey, *, start: int = 0, length: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Open ``length`` bytes of the file from ``start``."""
+        """Open a resolved file, or a part of it, as the artifact store does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,47 @@
+"""Bring a database to this version's schema."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from genjobs.adapters.postgres.revision import HEAD
+from genjobs.adapters.postgres.tables import SCHEMA
+
+#: Keeps upgrades of one database apart; any fixed number will do, this is "genjobs" as bytes.
+_DATABASE_LOCK: Final = 0x67656E6A6F6273
+#: Alembic keeps its context in a global, so a process runs one upgrade at a time.
+_process_lock: Final = asyncio.Lock()
+
+
+async def upgrade(owner_url: str) -> None:
+    """
+    Migrate the database at ``owner_url`` to this version's revision; any number may do so at once.
+
+    The URL must be direct, never a transaction pooler: a session lock makes upgrades take turns.
+    """
+    engine = create_async_engine(owner_url, poolclass=NullPool)
+    try:
+        async with _process_lock, engine.connect() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    # Released with the connection, however this ends.
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _DATABASE_LOCK})
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+    connection.commit()
+    config = Config()
+    config.set_main_option("script_location", "genjobs.adapters.postgres:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+    connection.commit()

@@ -1,0 +1,376 @@
+-- Statements that must be one round trip and one transaction. Every one locks in the order slot,
+-- then job, takes the time as a parameter, and runs with the rights of its caller.
+-- A job that moved to another slot between two looks raises 40001: the caller tries again.
+
+CREATE FUNCTION genjobs.create_job(
+    p_tenant uuid, p_user text, p_id uuid, p_document bytea, p_inputs jsonb, p_priority integer,
+    p_metadata jsonb, p_now timestamptz, p_queue_timeout interval, p_run_timeout interval,
+    p_retention interval, p_key text, p_fingerprint bytea
+) RETURNS TABLE (outcome text, job_id uuid, queue_position bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_taken genjobs.idempotency;
+BEGIN
+    IF p_key IS NOT NULL THEN
+        -- Waits for a concurrent create under the same key, then sees its row.
+        INSERT INTO genjobs.idempotency (tenant_id, user_id, key, fingerprint, job_id, created_at)
+        VALUES (p_tenant, p_user, p_key, p_fingerprint, p_id, p_now)
+        ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            SELECT * INTO STRICT v_taken FROM genjobs.idempotency i
+            WHERE i.tenant_id = p_tenant AND i.user_id = p_user AND i.key = p_key;
+            RETURN QUERY SELECT
+                CASE WHEN v_taken.fingerprint = p_fingerprint THEN 'replayed' ELSE 'mismatch' END,
+                v_taken.job_id, NULL::bigint;
+            RETURN;
+        END IF;
+    END IF;
+    INSERT INTO genjobs.jobs (
+        tenant_id, id, user_id, status, eligible, eligible_at, not_before, priority, created_at,
+        queue_deadline, queue_timeout, run_timeout, retention, inputs, metadata
+    ) VALUES (
+        p_tenant, p_id, p_user, 'queued', true, p_now, p_now, p_priority, p_now,
+        p_now + p_queue_timeout, p_queue_timeout, p_run_timeout, p_retention, p_inputs, p_metadata
+    );
+    INSERT INTO genjobs.workflows (tenant_id, job_id, document)
+    VALUES (p_tenant, p_id, p_document);
+    RETURN QUERY SELECT 'created', p_id, 1 + (
+        SELECT count(*) FROM (
+            SELECT 1 FROM genjobs.jobs o
+            WHERE o.tenant_id = p_tenant AND o.user_id = p_user
+              AND o.status = 'queued' AND o.eligible AND o.slot_no IS NULL
+              AND (-o.priority, o.id) < (-p_priority, p_id)
+            LIMIT 999
+        ) ahead
+    );
+END $$;
+
+-- Lock the slot that a job holds, if it holds one; NULL fields when it holds none.
+CREATE FUNCTION genjobs.lock_slot(p_tenant uuid, p_job uuid) RETURNS genjobs.slots
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_no integer;
+    v_slot genjobs.slots;
+BEGIN
+    SELECT slot_no INTO v_no FROM genjobs.jobs WHERE tenant_id = p_tenant AND id = p_job;
+    IF v_no IS NOT NULL THEN
+        SELECT * INTO v_slot FROM genjobs.slots
+        WHERE slot_no = v_no AND tenant_id = p_tenant AND job_id = p_job FOR NO KEY UPDATE;
+    END IF;
+    RETURN v_slot;
+END $$;
+
+-- Lock the job after its slot.
+CREATE FUNCTION genjobs.lock_job(p_tenant uuid, p_job uuid, p_slot_no integer)
+RETURNS genjobs.jobs
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_job genjobs.jobs;
+BEGIN
+    SELECT * INTO v_job FROM genjobs.jobs
+    WHERE tenant_id = p_tenant AND id = p_job FOR NO KEY UPDATE;
+    IF v_job.slot_no IS DISTINCT FROM p_slot_no THEN
+        RAISE EXCEPTION 'the job moved to another slot' USING ERRCODE = '40001';
+    END IF;
+    RETURN v_job;
+END $$;
+
+CREATE FUNCTION genjobs.free_slot(p_slot_no integer) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog AS $$
+    UPDATE genjobs.slots SET
+        tenant_id = NULL, job_id = NULL, attempt = NULL, execution_id = NULL,
+        start_deadline = NULL, lease_expires_at = NULL, cancel_requested = false,
+        phase = NULL, progress = NULL
+    WHERE slot_no = p_slot_no;
+$$;
+
+CREATE FUNCTION genjobs.end_attempt(
+    p_tenant uuid, p_job uuid, p_attempt integer, p_now timestamptz, p_reason text,
+    p_charged boolean, p_gpu_seconds double precision
+) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog AS $$
+    UPDATE genjobs.attempts
+    SET ended_at = p_now, end_reason = p_reason, charged = p_charged, gpu_seconds = p_gpu_seconds
+    WHERE tenant_id = p_tenant AND job_id = p_job AND attempt = p_attempt AND ended_at IS NULL;
+$$;
+
+CREATE FUNCTION genjobs.request_cancel(
+    p_tenant uuid, p_user text, p_job uuid, p_now timestamptz
+) RETURNS SETOF genjobs.job_views
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+BEGIN
+    PERFORM 1 FROM genjobs.jobs
+    WHERE tenant_id = p_tenant AND id = p_job AND (p_user IS NULL OR user_id = p_user);
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    v_slot := genjobs.lock_slot(p_tenant, p_job);
+    v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
+    IF v_job.status = 'queued' THEN
+        UPDATE genjobs.jobs SET
+            status = 'cancelled', finished_at = p_now, slot_no = NULL, version = version + 1,
+            cancel_requested_at = p_now, cancel_method = 'dequeued', cancel_stopped_at = p_now,
+            cancel_gpu_seconds = 0
+        WHERE tenant_id = p_tenant AND id = p_job;
+        IF v_slot.slot_no IS NOT NULL THEN
+            PERFORM genjobs.free_slot(v_slot.slot_no);
+            PERFORM genjobs.end_attempt(
+                p_tenant, p_job, v_job.attempt, p_now, 'cancelled', false, NULL);
+        END IF;
+    ELSIF v_job.status = 'running' AND v_job.cancel_requested_at IS NULL THEN
+        UPDATE genjobs.slots SET cancel_requested = true WHERE slot_no = v_slot.slot_no;
+        UPDATE genjobs.jobs SET cancel_requested_at = p_now, version = version + 1
+        WHERE tenant_id = p_tenant AND id = p_job;
+    END IF;
+    RETURN QUERY SELECT * FROM genjobs.job_views v WHERE v.tenant_id = p_tenant AND v.id = p_job;
+END $$;
+
+-- Give free slots to waiting jobs. The oldest job names the user, of whose jobs the one with the
+-- highest priority goes: priority orders only one user's own jobs.
+CREATE FUNCTION genjobs.dispatch(p_now timestamptz, p_limit integer, p_start interval)
+RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_slot integer;
+    v_oldest record;
+    v_job record;
+BEGIN
+    FOR i IN 1..p_limit LOOP
+        SELECT slot_no INTO v_slot FROM genjobs.slots WHERE job_id IS NULL
+        LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        SELECT j.tenant_id, j.user_id INTO v_oldest FROM genjobs.jobs j
+        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND j.not_before <= p_now
+        ORDER BY j.not_before, j.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        -- The oldest is locked by us, so there is always one to take.
+        SELECT j.tenant_id, j.user_id, j.id, j.attempt + 1 AS attempt INTO v_job
+        FROM genjobs.jobs j
+        WHERE j.tenant_id = v_oldest.tenant_id AND j.user_id = v_oldest.user_id
+          AND j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND j.not_before <= p_now
+        ORDER BY -j.priority, j.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        UPDATE genjobs.slots s SET
+            tenant_id = v_job.tenant_id, job_id = v_job.id, attempt = v_job.attempt,
+            execution_id = NULL, start_deadline = p_now + p_start, lease_expires_at = NULL,
+            cancel_requested = false, phase = NULL, progress = NULL
+        WHERE s.slot_no = v_slot;
+        UPDATE genjobs.jobs j
+        SET attempt = v_job.attempt, slot_no = v_slot, version = j.version + 1
+        WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
+        INSERT INTO genjobs.attempts (tenant_id, job_id, attempt, dispatched_at)
+        VALUES (v_job.tenant_id, v_job.id, v_job.attempt, p_now);
+        tenant_id := v_job.tenant_id;
+        user_id := v_job.user_id;
+        job_id := v_job.id;
+        attempt := v_job.attempt;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+CREATE FUNCTION genjobs.start_attempt(
+    p_tenant uuid, p_job uuid, p_attempt integer, p_execution uuid, p_now timestamptz,
+    p_lease interval
+) RETURNS TABLE (document bytea, inputs jsonb, run_timeout interval, cancel_requested boolean)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+BEGIN
+    v_slot := genjobs.lock_slot(p_tenant, p_job);
+    IF v_slot.attempt IS DISTINCT FROM p_attempt
+       OR v_slot.execution_id IS NOT NULL AND v_slot.execution_id <> p_execution THEN
+        RETURN;
+    END IF;
+    v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
+    IF v_slot.execution_id IS NULL THEN
+        IF v_job.status <> 'queued' OR v_job.attempt <> p_attempt THEN
+            RETURN;
+        END IF;
+        UPDATE genjobs.slots SET
+            execution_id = p_execution, start_deadline = NULL,
+            lease_expires_at = p_now + p_lease, phase = 'preparing'
+        WHERE slot_no = v_slot.slot_no;
+        UPDATE genjobs.jobs SET
+            status = 'running', started_at = coalesce(started_at, p_now), version = version + 1
+        WHERE tenant_id = p_tenant AND id = p_job;
+        UPDATE genjobs.attempts SET execution_id = p_execution, started_at = p_now
+        WHERE tenant_id = p_tenant AND job_id = p_job AND attempt = p_attempt;
+    END IF;
+    RETURN QUERY SELECT w.document, v_job.inputs, v_job.run_timeout, v_slot.cancel_requested
+    FROM genjobs.workflows w WHERE w.tenant_id = p_tenant AND w.job_id = p_job;
+END $$;
+
+-- Queue a running job again, as one whose turn comes by its age.
+CREATE FUNCTION genjobs.requeue(
+    p_tenant uuid, p_job uuid, p_not_before timestamptz, p_charge integer
+) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog AS $$
+    UPDATE genjobs.jobs SET
+        status = 'queued', slot_no = NULL, version = version + 1, charged = charged + p_charge,
+        not_before = p_not_before, queue_deadline = p_not_before + queue_timeout
+    WHERE tenant_id = p_tenant AND id = p_job;
+$$;
+
+-- p_kind: completed, failed, stopped, or released when the attempt is given back.
+CREATE FUNCTION genjobs.end_execution(
+    p_tenant uuid, p_job uuid, p_attempt integer, p_execution uuid, p_now timestamptz,
+    p_kind text, p_outputs jsonb, p_error jsonb, p_method text, p_stopped_at timestamptz,
+    p_gpu_after double precision, p_timings jsonb
+) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+    v_kind text := p_kind;
+BEGIN
+    v_slot := genjobs.lock_slot(p_tenant, p_job);
+    IF v_slot.execution_id IS DISTINCT FROM p_execution OR v_slot.attempt <> p_attempt THEN
+        -- Overtaken, or a repeat after an answer that was lost: the attempt's row knows.
+        RETURN EXISTS (
+            SELECT 1 FROM genjobs.attempts
+            WHERE tenant_id = p_tenant AND job_id = p_job AND attempt = p_attempt
+              AND execution_id = p_execution AND end_reason = p_kind
+        );
+    END IF;
+    v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
+    PERFORM genjobs.free_slot(v_slot.slot_no);
+    PERFORM genjobs.end_attempt(
+        p_tenant, p_job, p_attempt, p_now, p_kind, p_kind IN ('completed', 'failed'),
+        (p_timings ->> 'gpu_seconds')::double precision);
+    IF v_job.cancel_requested_at IS NULL THEN
+        IF v_kind IN ('stopped', 'released') THEN
+            PERFORM genjobs.requeue(p_tenant, p_job, p_now, 0);
+            RETURN true;
+        END IF;
+    ELSIF v_kind IN ('failed', 'released') THEN
+        v_kind := 'stopped';
+    END IF;
+    UPDATE genjobs.jobs SET
+        status = CASE v_kind WHEN 'stopped' THEN 'cancelled' ELSE v_kind END,
+        slot_no = NULL,
+        version = version + 1,
+        finished_at = p_now,
+        outputs = CASE v_kind WHEN 'completed' THEN p_outputs ELSE outputs END,
+        error = CASE v_kind WHEN 'failed' THEN p_error END,
+        timings = p_timings,
+        cancel_method = CASE
+            WHEN cancel_requested_at IS NULL THEN NULL
+            WHEN v_kind = 'completed' THEN 'too_late'
+            ELSE coalesce(p_method, 'interrupted')
+        END,
+        cancel_stopped_at = CASE
+            WHEN cancel_requested_at IS NULL OR v_kind = 'completed' THEN NULL
+            WHEN p_kind = 'stopped' THEN p_stopped_at
+            ELSE p_now
+        END,
+        cancel_gpu_seconds = CASE
+            WHEN cancel_requested_at IS NULL THEN NULL
+            ELSE coalesce(p_gpu_after, 0)
+        END
+    WHERE tenant_id = p_tenant AND id = p_job;
+    RETURN true;
+END $$;
+
+CREATE FUNCTION genjobs.expire_queued(p_now timestamptz, p_limit integer, p_error jsonb)
+RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_due record;
+    v_job genjobs.jobs;
+BEGIN
+    FOR v_due IN
+        SELECT j.tenant_id, j.id, j.slot_no FROM genjobs.jobs j
+        WHERE j.status = 'queued' AND j.queue_deadline <= p_now
+        ORDER BY j.queue_deadline LIMIT p_limit
+    LOOP
+        IF v_due.slot_no IS NOT NULL THEN
+            PERFORM 1 FROM genjobs.slots WHERE slot_no = v_due.slot_no
+            FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        SELECT * INTO v_job FROM genjobs.jobs j
+        WHERE j.tenant_id = v_due.tenant_id AND j.id = v_due.id
+          AND j.status = 'queued' AND j.queue_deadline <= p_now
+          AND j.slot_no IS NOT DISTINCT FROM v_due.slot_no
+        FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;  -- started, cancelled or moved since; the next tick looks again
+        UPDATE genjobs.jobs j SET
+            status = 'failed', error = p_error, finished_at = p_now, slot_no = NULL,
+            version = j.version + 1
+        WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
+        IF v_job.slot_no IS NOT NULL THEN
+            PERFORM genjobs.free_slot(v_job.slot_no);
+            PERFORM genjobs.end_attempt(
+                v_job.tenant_id, v_job.id, v_job.attempt, p_now, 'expired', false, NULL);
+        END IF;
+        RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, 'failed';
+    END LOOP;
+END $$;
+
+CREATE FUNCTION genjobs.reclaim_unstarted(p_now timestamptz, p_limit integer)
+RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+BEGIN
+    FOR v_slot IN
+        SELECT * FROM genjobs.slots
+        WHERE execution_id IS NULL AND start_deadline <= p_now
+        LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        v_job := genjobs.lock_job(v_slot.tenant_id, v_slot.job_id, v_slot.slot_no);
+        PERFORM genjobs.free_slot(v_slot.slot_no);
+        PERFORM genjobs.end_attempt(
+            v_job.tenant_id, v_job.id, v_job.attempt, p_now, 'start_missed', false, NULL);
+        UPDATE genjobs.jobs j SET slot_no = NULL, version = j.version + 1
+        WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
+        RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, 'queued';
+    END LOOP;
+END $$;
+
+CREATE FUNCTION genjobs.rescue_lost(
+    p_now timestamptz, p_limit integer, p_max_attempts integer, p_backoff interval,
+    p_max_backoff interval, p_error jsonb
+) RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+    v_status text;
+BEGIN
+    FOR v_slot IN
+        SELECT * FROM genjobs.slots WHERE lease_expires_at <= p_now
+        LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        v_job := genjobs.lock_job(v_slot.tenant_id, v_slot.job_id, v_slot.slot_no);
+        PERFORM genjobs.free_slot(v_slot.slot_no);
+        PERFORM genjobs.end_attempt(
+            v_job.tenant_id, v_job.id, v_job.attempt, p_now, 'lost', true, NULL);
+        IF v_job.cancel_requested_at IS NULL AND v_job.charged + 1 < p_max_attempts THEN
+            v_status := 'queued';
+            PERFORM genjobs.requeue(
+                v_job.tenant_id, v_job.id,
+                p_now + least(p_backoff * power(2, least(v_job.charged, 20)), p_max_backoff), 1);
+        ELSE
+            v_status :=
+                CASE WHEN v_job.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END;
+            UPDATE genjobs.jobs j SET
+                status = v_status, slot_no = NULL, version = j.version + 1,
+                charged = j.charged + 1, finished_at = p_now,
+                error = CASE v_status WHEN 'failed' THEN p_error END,
+                cancel_method = CASE v_status WHEN 'cancelled' THEN 'worker_lost' END
+            WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
+        END IF;
+        RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, v_status;
+    END LOOP;
+END $$;

@@ -1,0 +1,141 @@
+"""
+The connection pool: one place where asyncpg is set up, and where its errors become genjobs'.
+
+Which statements run on it is in the store and the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import asyncpg
+import structlog
+
+from genjobs.domain.errors import ConfigurationError, Unavailable
+
+_CONNECT_SECONDS: Final = 5.0
+_ACQUIRE_SECONDS: Final = 5.0
+_COMMAND_SECONDS: Final = 15.0
+_TRIES: Final = 8  # of a transaction that lost a race
+_MAX_PAUSE: Final = 0.25  # seconds
+
+_T = TypeVar("_T")
+Record = asyncpg.Record
+_log = structlog.get_logger(__name__)
+
+#: Another transaction was in the way: trying again is the cure (serialization, deadlock).
+_RACES: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_OUTAGES: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.exceptions.InternalClientError,
+)
+_NOT_MIGRATED: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InvalidSchemaNameError,
+)
+
+
+class Pool:
+    """Runs single statements, each a round trip on a pooled connection."""
+
+    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+        self._pool = pool
+
+    async def rows(self, statement: str, *values: Any) -> list[Record]:
+        """
+        Return the rows of a statement; a lost race is tried again.
+
+        Raises:
+            Unavailable: the database cannot be reached, does not answer in time, or has not the
+                schema that the statement needs. Whether it took effect is then not known.
+        """
+
+        async def once(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> list[Record]:
+            return list(await connection.fetch(statement, *values))
+
+        return await self._run(once)
+
+    async def row(self, statement: str, *values: Any) -> Record | None:
+        """Return the first row of a statement, None when there is none; raises as ``rows``."""
+        found = await self.rows(statement, *values)
+        return found[0] if found else None
+
+    async def _run(
+        self, once: Callable[[asyncpg.pool.PoolConnectionProxy[Record]], Awaitable[_T]]
+    ) -> _T:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                async with self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection:
+                    return await once(connection)
+            except _RACES as exc:
+                if attempt == _TRIES:
+                    raise Unavailable("The database is too busy just now.") from exc
+                await asyncio.sleep(random.uniform(0, min(_MAX_PAUSE, 0.005 * 2**attempt)))  # noqa: S311
+            except _NOT_MIGRATED as exc:
+                _log.error("database.not_migrated", reason=str(exc))
+                raise Unavailable("The database has not this version's schema.") from exc
+            except _OUTAGES as exc:
+                _log.warning("database.unavailable", reason=type(exc).__name__)
+                raise Unavailable("The database cannot be reached just now.") from exc
+        raise AssertionError  # the loop returns or raises
+
+
+def _address(url: str) -> dict[str, Any]:
+    """Return what asyncpg needs to find and enter the database."""
+    parsed = urlsplit(url)
+    if parsed.scheme not in {"postgresql+asyncpg", "postgresql"} or not parsed.path.strip("/"):
+        raise ConfigurationError(
+            "a database URL must look like postgresql+asyncpg://user:password@host:port/database"
+        )
+    query = dict(parse_qsl(parsed.query))
+    return {
+        "host": query.get("host") or parsed.hostname,
+        "port": parsed.port,
+        "user": unquote(parsed.username) if parsed.username else None,
+        "password": unquote(parsed.password) if parsed.password else None,
+        "database": unquote(parsed.path.strip("/")),
+        "ssl": query.get("ssl") or query.get("sslmode"),
+    }
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, size: int = 10) -> AsyncIterator[Pool]:
+    """
+    Hold a pool for a URL of the form ``postgresql+asyncpg://user:password@host:port/database``.
+
+    ``?host=<directory>`` names a Unix socket. Nothing is connected before the first statement, so
+    a process starts, and says that it is not ready, while the database is away.
+
+    Raises:
+        ConfigurationError: the URL is not one.
+    """
+    pool = asyncpg.create_pool(
+        **_address(url),
+        min_size=0,
+        max_size=size,
+        timeout=_CONNECT_SECONDS,
+        command_timeout=_COMMAND_SECONDS,
+        server_settings={
+            "application_name": "genjobs",
+            # A prepared listing is planned once for all tenants; by the average tenant's few rows
+            # the planner would sort a big one's every time instead of walking the index.
+            "enable_bitmapscan": "off",
+        },
+    )
+    try:
+        async with pool:
+            yield Pool(pool)
+    finally:
+        pool.terminate()

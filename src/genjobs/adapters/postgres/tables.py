@@ -1,0 +1,150 @@
+"""
+The tables in SQLAlchemy's words: for administration, and to hold the migrations to.
+
+The statements of the hot path are SQL text in ``statements`` and the migrations' functions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+SCHEMA: Final = "genjobs"
+metadata: Final = MetaData(schema=SCHEMA)
+
+_TIME: Final = DateTime(timezone=True)
+_READY: Final = text("status = 'queued' AND eligible AND slot_no IS NULL")
+
+tenants: Final = Table(
+    "tenants",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+)
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("tenant_id", UUID, ForeignKey(tenants.c.id), primary_key=True),
+    Column("id", UUID, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("eligible", Boolean, nullable=False),
+    Column("eligible_at", _TIME),
+    Column("not_before", _TIME, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("charged", Integer, nullable=False, server_default=text("0")),
+    Column("slot_no", Integer),
+    Column("created_at", _TIME, nullable=False),
+    Column("queue_deadline", _TIME, nullable=False),
+    Column("queue_timeout", Interval, nullable=False),
+    Column("run_timeout", Interval, nullable=False),
+    Column("retention", Interval, nullable=False),
+    Column("started_at", _TIME),
+    Column("finished_at", _TIME),
+    Column("purged_at", _TIME),
+    Column("cancel_requested_at", _TIME),
+    Column("cancel_method", Text),
+    Column("cancel_stopped_at", _TIME),
+    Column("cancel_gpu_seconds", Double),
+    Column("inputs", JSONB, nullable=False),
+    Column("outputs", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("error", JSONB),
+    Column("timings", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("metadata", JSONB, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    CheckConstraint("status IN ('queued', 'running', 'completed', 'failed', 'cancelled')"),
+    CheckConstraint("slot_no IS NULL OR status IN ('queued', 'running')"),
+    CheckConstraint("status <> 'running' OR slot_no IS NOT NULL"),
+    postgresql_with={"fillfactor": 85},
+)
+Index("jobs_ready", jobs.c.not_before, jobs.c.id, postgresql_where=_READY)
+Index(
+    "jobs_user_ready",
+    jobs.c.tenant_id,
+    jobs.c.user_id,
+    -jobs.c.priority,
+    jobs.c.id,
+    postgresql_where=_READY,
+)
+Index("jobs_expiry", jobs.c.queue_deadline, postgresql_where=text("status = 'queued'"))
+Index("jobs_user", jobs.c.tenant_id, jobs.c.user_id, jobs.c.id.desc())
+
+workflows: Final = Table(
+    "workflows",
+    metadata,
+    Column("tenant_id", UUID, primary_key=True),
+    Column("job_id", UUID, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], [jobs.c.tenant_id, jobs.c.id], ondelete="CASCADE"
+    ),
+)
+
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("tenant_id", UUID, primary_key=True),
+    Column("job_id", UUID, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("execution_id", UUID),
+    Column("call_id", Text),
+    Column("dispatched_at", _TIME, nullable=False),
+    Column("started_at", _TIME),
+    Column("ended_at", _TIME),
+    Column("end_reason", Text),
+    Column("charged", Boolean, nullable=False, server_default=text("false")),
+    Column("gpu_seconds", Double),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], [jobs.c.tenant_id, jobs.c.id], ondelete="CASCADE"
+    ),
+)
+
+slots: Final = Table(
+    "slots",
+    metadata,
+    Column("slot_no", Integer, primary_key=True, autoincrement=False),
+    Column("tenant_id", UUID),
+    Column("job_id", UUID),
+    Column("attempt", Integer),
+    Column("execution_id", UUID),
+    Column("start_deadline", _TIME),
+    Column("lease_expires_at", _TIME),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    Column("phase", Text),
+    Column("progress", JSONB),
+    Column("beat", Integer, nullable=False, server_default=text("0")),
+    postgresql_with={"fillfactor": 20},
+)
+
+idempotency: Final = Table(
+    "idempotency",
+    metadata,
+    Column("tenant_id", UUID, ForeignKey(tenants.c.id), primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("job_id", UUID, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+)
