@@ -126,7 +126,7 @@ class SubmitJob:
         new = NewJob(
             id=job_id,
             owner=owner,
-            workflow=workflow.encoded(),
+            workflow=workflow.encoded,
             inputs=inputs,
             priority=submission.priority,
             metadata=dict(submission.metadata),
@@ -310,7 +310,7 @@ def _content_type(
 def _idempotency(submission: Submission, workflow: Workflow) -> Idempotency | None:
     if submission.idempotency_key is None:
         return None
-    digest = hashlib.sha256(workflow.encoded())
+    digest = hashlib.sha256(workflow.encoded)
     for entry in submission.media:
         match entry:
             case InlineMedia():

@@ -28,6 +28,7 @@ from genjobs.domain.media import MediaKind
 
 _UI_KEYS = frozenset({"nodes", "links", "last_node_id", "last_link_id"})
 _NOTHING_KNOWN = NodeClass()
+_SAVE_PREFIX = "filename_prefix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,8 @@ class Workflow:
 
     nodes: Mapping[str, Node]
     catalogue: NodeCatalogue
+    #: The graph as canonical JSON text.
+    encoded: bytes
 
     def file_uses(self, media_names: frozenset[str]) -> tuple[FileUse, ...]:
         """
@@ -86,37 +89,40 @@ class Workflow:
                 )
         return tuple(uses)
 
+    def needed(self) -> frozenset[str]:
+        """Return the nodes that the output nodes depend on, those included."""
+        wanted = [
+            node.id
+            for node, known in self._known()
+            if known.output or self.catalogue.get(node.class_type) is None
+        ]
+        found: set[str] = set()
+        while wanted:
+            node_id = wanted.pop()
+            if node_id not in found:
+                found.add(node_id)
+                wanted.extend(self.nodes[node_id].links().values())
+        return frozenset(found)
+
     def bound(self, files: Mapping[str, str], prefix: str) -> dict[str, Any]:
         """
         Return the document to send to ComfyUI.
 
         File inputs get the names ComfyUI knows the files by (``files``: media name to that name)
         and every save prefix is moved below ``prefix``, so that no job is handed a file that
-        another one saved (ComfyUI's cache returns the first submitter's files).
+        another one saved (ComfyUI's cache returns the first submitter's files). An input of the
+        usual name is taken for a save prefix in classes that nobody knows, too.
 
         Raises:
             UnknownMedia: a file input names something that is not in ``files``.
         """
-        document = {
-            node.id: {"class_type": node.class_type, "inputs": dict(node.inputs)}
-            for node in self.nodes.values()
-        }
+        document = _document(self.nodes)
         for use in self.file_uses(frozenset(files)):
-            document[use.node_id]["inputs"][use.input_name] = files[use.media_name]  # type: ignore[index]
+            document[use.node_id]["inputs"][use.input_name] = files[use.media_name]
         for node, known in self._known():
-            for input_name in known.prefixes:
-                inputs: dict[str, Any] = document[node.id]["inputs"]  # type: ignore[assignment]
-                inputs[input_name] = f"{prefix}/{_plain_stem(node.inputs.get(input_name))}"
+            for name in (*known.prefixes, *({_SAVE_PREFIX} & node.inputs.keys())):
+                document[node.id]["inputs"][name] = f"{prefix}/{_plain_stem(node.inputs.get(name))}"
         return document
-
-    def encoded(self) -> bytes:
-        """Return the canonical JSON text of the graph."""
-        return canonical_json(
-            {
-                node.id: {"class_type": node.class_type, "inputs": dict(node.inputs)}
-                for node in self.nodes.values()
-            }
-        )
 
     def _known(self) -> list[tuple[Node, NodeClass]]:
         return [
@@ -146,14 +152,15 @@ def parse_workflow(document: object, catalogue: NodeCatalogue) -> Workflow:
             pointer="/workflow",
         )
     nodes = {node_id: _node(node_id, value) for node_id, value in document.items()}
-    workflow = Workflow(nodes=nodes, catalogue=catalogue)
-    _check_links(nodes)
-    _check_acyclic(nodes)
-    _check_output(workflow)
-    if len(workflow.encoded()) > limits.MAX_WORKFLOW_BYTES:
+    encoded = _encoded(nodes)
+    if len(encoded) > limits.MAX_WORKFLOW_BYTES:
         raise WorkflowTooLarge(
             f"The workflow is larger than {limits.MAX_WORKFLOW_BYTES} bytes.", pointer="/workflow"
         )
+    _check_links(nodes)
+    _check_acyclic(nodes)
+    workflow = Workflow(nodes=nodes, catalogue=catalogue, encoded=encoded)
+    _check_output(workflow)
     return workflow
 
 
@@ -172,9 +179,26 @@ def pointer(*parts: str) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def _node(node_id: str, value: object) -> Node:
+def _document(nodes: Mapping[str, Node]) -> dict[str, dict[str, Any]]:
+    return {
+        node.id: {"class_type": node.class_type, "inputs": dict(node.inputs)}
+        for node in nodes.values()
+    }
+
+
+def _encoded(nodes: Mapping[str, Node]) -> bytes:
+    try:
+        return canonical_json(_document(nodes))
+    except (TypeError, ValueError, RecursionError):
+        # Not a number, half a surrogate pair, nested without end, or no JSON value at all.
+        raise InvalidWorkflow(
+            "The workflow holds a value that JSON cannot carry.", pointer="/workflow"
+        ) from None
+
+
+def _node(node_id: object, value: object) -> Node:
     at = pointer("workflow", node_id)
-    if not node_id or len(node_id) > limits.MAX_NODE_ID_CHARS:
+    if not isinstance(node_id, str) or not node_id or len(node_id) > limits.MAX_NODE_ID_CHARS:
         raise InvalidWorkflow(
             f"A node id must have 1 to {limits.MAX_NODE_ID_CHARS} characters.", pointer="/workflow"
         )

@@ -1,0 +1,7 @@
+"""The ``WorkflowEngine`` port over a real ComfyUI (v0.26) by HTTP and WebSocket."""
+
+from __future__ import annotations
+
+from genjobs.adapters.comfyui.engine import ComfyUIEngine, Patience
+
+__all__ = ["ComfyUIEngine", "Patience"]
