@@ -78,5 +78,6 @@ def guarded(endpoint: Endpoint) -> Endpoint:
 
 async def plain_http_error(_request: Request, error: Exception) -> Response:
     """Return aiohttp's text for an unknown path or a wrong method."""
-    assert isinstance(error, HTTPException)
+    if not isinstance(error, HTTPException):
+        raise error
     return PlainTextResponse(f"{error.status_code}: {error.detail}", error.status_code)

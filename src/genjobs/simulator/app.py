@@ -6,11 +6,8 @@ The application starts its threads with the ASGI lifespan or, without one, at th
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,15 +19,15 @@ from starlette.types import Receive, Scope, Send
 from genjobs.simulator.answers import guarded, json_answer, plain_http_error, read_json
 from genjobs.simulator.cache import CacheMode, NodeCache
 from genjobs.simulator.catalogue import Catalogue
-from genjobs.simulator.executor import Behaviour, PromptExecutor
+from genjobs.simulator.executor import PromptExecutor
 from genjobs.simulator.faults import Faults
 from genjobs.simulator.file_routes import FileRoutes
 from genjobs.simulator.folders import Folders
+from genjobs.simulator.info_routes import InfoRoutes
 from genjobs.simulator.prompt_routes import PromptRoutes
+from genjobs.simulator.prompt_run import Behaviour, Workbench
 from genjobs.simulator.queue import InterruptFlag, PromptQueue
-from genjobs.simulator.sockets import FEATURES, SocketHub
-
-COMFYUI_VERSION = "0.26.0"
+from genjobs.simulator.sockets import SocketHub
 
 _CONTROL = "/simulator/faults"
 
@@ -64,12 +61,14 @@ class Simulator:
         self.queue = PromptQueue(InterruptFlag(), self.hub.send_status)
         self._executor = PromptExecutor(
             queue=self.queue,
-            hub=self.hub,
-            cache=NodeCache(cache, cache_entries, folders),
-            catalogue=self._catalogue,
-            folders=folders,
+            bench=Workbench(
+                hub=self.hub,
+                cache=NodeCache(cache, cache_entries, folders),
+                catalogue=self._catalogue,
+                folders=folders,
+                behaviour=behaviour,
+            ),
             faults=faults,
-            behaviour=behaviour,
             die=self.die,
         )
         self._app = Starlette(
@@ -129,6 +128,7 @@ class Simulator:
             die=self.die,
         )
         files = FileRoutes(self.folders)
+        info = InfoRoutes(self._catalogue, self.folders)
         twice = [
             ("GET", "/prompt", prompts.queue_size),
             ("POST", "/prompt", prompts.submit),
@@ -141,10 +141,10 @@ class Simulator:
             ("POST", "/free", prompts.free),
             ("POST", "/upload/image", files.upload),
             ("GET", "/view", files.view),
-            ("GET", "/object_info", self._object_info),
-            ("GET", "/object_info/{class_type}", self._object_info_of),
-            ("GET", "/system_stats", self._system_stats),
-            ("GET", "/features", self._features),
+            ("GET", "/object_info", info.object_info),
+            ("GET", "/object_info/{class_type}", info.object_info_of),
+            ("GET", "/system_stats", info.system_stats),
+            ("GET", "/features", info.features),
         ]
         once = [
             ("GET", "/api/jobs", prompts.jobs),
@@ -164,43 +164,6 @@ class Simulator:
         routes.append(WebSocketRoute("/ws", self.hub.serve))
         routes.append(WebSocketRoute("/api/ws", self.hub.serve))
         return routes
-
-    async def _object_info(self, _request: Request) -> Response:
-        return json_answer({name: self._catalogue.object_info(name) for name in self._catalogue})
-
-    async def _object_info_of(self, request: Request) -> Response:
-        name = request.path_params["class_type"]
-        known = name in self._catalogue
-        return json_answer({name: self._catalogue.object_info(name)} if known else {})
-
-    async def _features(self, _request: Request) -> Response:
-        return json_answer(FEATURES)
-
-    async def _system_stats(self, _request: Request) -> Response:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total = page * os.sysconf("SC_PHYS_PAGES")
-        free = page * os.sysconf("SC_AVPHYS_PAGES")
-        system: dict[str, Any] = {
-            "os": sys.platform,
-            "ram_total": total,
-            "ram_free": free,
-            "comfyui_version": COMFYUI_VERSION,
-            "python_version": sys.version,
-            "pytorch_version": "none",
-            "embedded_python": False,
-            "deploy_environment": "simulator",
-            "argv": ["main.py", "--base-directory", str(self.folders.base)],
-        }
-        device = {
-            "name": "cpu",
-            "type": "cpu",
-            "index": None,
-            "vram_total": total,
-            "vram_free": free,
-            "torch_vram_total": total,
-            "torch_vram_free": free,
-        }
-        return json_answer({"system": system, "devices": [device]})
 
     async def _show_faults(self, _request: Request) -> Response:
         return json_answer(self.faults.as_dict())

@@ -96,12 +96,14 @@ class Faults:
 
     async def wait_until_thawed(self) -> None:
         """Hold the calling task for as long as the server is frozen."""
-        while (seconds := self.frozen_seconds()) > 0:
+        seconds = self.frozen_seconds()
+        if seconds > 0:
             await asyncio.sleep(seconds)
 
     def block_until_thawed(self) -> None:
         """Hold the calling thread for as long as the server is frozen."""
-        while (seconds := self.frozen_seconds()) > 0:
+        seconds = self.frozen_seconds()
+        if seconds > 0:
             time.sleep(seconds)
 
     def update(self, orders: Mapping[str, Any]) -> None:

@@ -117,7 +117,7 @@ class Folders:
         target = os.path.join(folder, subfolder)
         common = os.path.commonpath((folder, os.path.abspath(target)))
         if common != str(folder):
-            raise Exception(  # noqa: TRY002 - the reported exception_type is part of the protocol
+            raise Exception(  # the bare class: its name is told to the client
                 "**** ERROR: Saving image outside the output folder is not allowed."
                 f"\n full_output_folder: {os.path.abspath(target)}"
                 f"\n         output_dir: {folder}\n         commonpath: {common}"

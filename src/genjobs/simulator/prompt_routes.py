@@ -15,14 +15,14 @@ from genjobs.simulator.catalogue import Catalogue
 from genjobs.simulator.faults import Faults
 from genjobs.simulator.folders import Folders
 from genjobs.simulator.jobs import BadJobsQueryError, find_job, list_jobs
-from genjobs.simulator.queue import PromptQueue, QueueItem
-from genjobs.simulator.validation import (
+from genjobs.simulator.problems import (
     InvalidPromptError,
     checked_prompt_id,
     is_canonical_uuid,
     problem,
-    validate_prompt,
 )
+from genjobs.simulator.queue import PromptQueue, QueueItem
+from genjobs.simulator.validation import validate_prompt
 
 _SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
 

@@ -51,7 +51,7 @@ class RunningSimulator:
         listener = _listen(self._port)
         self._port = int(listener.getsockname()[1])
         server = self._server = _uvicorn_server(simulator)
-        simulator.hub.abort = self._abort_connection
+        simulator.hub.abort = lambda peer: abort_connection(server, peer)
         simulator.on_death = self._vanish
         self._thread = threading.Thread(
             target=self._serve, args=(server, listener), name="simulator-server", daemon=True
@@ -102,10 +102,6 @@ class RunningSimulator:
                     connection.transport.abort()
 
         loop.call_soon_threadsafe(vanish)
-
-    def _abort_connection(self, peer: tuple[str, int]) -> None:
-        assert self._server is not None
-        abort_connection(self._server, peer)
 
 
 def abort_connection(server: uvicorn.Server, peer: tuple[str, int]) -> None:

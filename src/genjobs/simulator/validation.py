@@ -2,32 +2,20 @@
 Validation of a submitted prompt, with the error vocabulary of ComfyUI v0.26.0.
 
 A wrong shape that ComfyUI does not foresee raises here as well (``KeyError``, ``AttributeError``,
-``TypeError``): the route turns it into the same bare 500. Conversions are written back into the
-prompt (``"64"`` becomes ``64``), as they are there.
+``TypeError``): the route turns it into the same bare 500.
 """
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
 from genjobs.simulator.catalogue import Catalogue
 from genjobs.simulator.folders import Folders
-
-Problem = dict[str, Any]
+from genjobs.simulator.input_checks import check_value, types_fit
+from genjobs.simulator.problems import InvalidPromptError, Problem, problem
 
 _FRAME = '  File "/comfy/execution.py", line {line}, in {name}\n'
-_CONVERSIONS = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
-
-
-class InvalidPromptError(Exception):
-    """The prompt is refused with 400; holds the two members of the answer."""
-
-    def __init__(self, error: Problem, node_errors: dict[str, Problem]) -> None:
-        super().__init__(error["type"])
-        self.error = error
-        self.node_errors = node_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,41 +24,6 @@ class ValidPrompt:
 
     outputs: list[str]
     node_errors: dict[str, Problem]
-
-
-def problem(kind: str, message: str, details: str, **extra_info: Any) -> Problem:
-    """Return one error in the shape every error of the API has."""
-    return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
-
-
-def checked_prompt_id(value: Any) -> str:
-    """
-    Return the id of a new prompt: ``value``, or a minted one for None.
-
-    Raises:
-        InvalidPromptError: not a UUID in canonical lowercase hyphenated form.
-
-    """
-    if value is None:
-        return str(uuid.uuid4())
-    if not is_canonical_uuid(value):
-        message = "prompt_id must be a valid UUID"
-        details = (
-            "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
-            "omit it to let the server generate one"
-        )
-        raise InvalidPromptError(problem("invalid_prompt_id", message, details), {})
-    return str(value)
-
-
-def is_canonical_uuid(value: object) -> bool:
-    """Return whether ``value`` is a UUID spelled the one way the server accepts."""
-    if not isinstance(value, str):
-        return False
-    try:
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
 
 
 def validate_prompt(
@@ -161,7 +114,7 @@ class _Check:
     def output(self, node_id: str) -> tuple[bool, list[Problem]]:
         try:
             return self._node(node_id)
-        except Exception as error:  # noqa: BLE001 - reported to the client, like the original
+        except Exception as error:  # reported to the client, like the original
             line = 921 if isinstance(error, KeyError) else 923
             reason = problem(
                 "exception_during_validation",
@@ -251,7 +204,7 @@ class _Check:
         self._visiting.append(node_id)
         try:
             return self._node(source)[0]
-        except Exception as error:  # noqa: BLE001 - reported to the client, like the original
+        except Exception as error:  # reported to the client, like the original
             reason = problem(
                 "exception_during_inner_validation",
                 "Exception when validating inner node",
@@ -277,56 +230,3 @@ class _Check:
         message = "Custom validation failed for node"
         details = f"image - Invalid image file: {name}"
         return [problem("custom_validation_failed", message, details, input_name="image")]
-
-
-def types_fit(received: str, wanted: Any) -> bool:
-    """Return whether an output of type ``received`` may feed an input of type ``wanted``."""
-    if received == wanted:
-        return True
-    if not isinstance(wanted, str):
-        return False
-    offered = {each.strip() for each in received.split(",")}
-    accepted = {each.strip() for each in wanted.split(",")}
-    return "*" in offered | accepted or bool(offered & accepted)
-
-
-def check_value(
-    inputs: dict[str, Any], name: str, config: list[Any], *, file_input: bool
-) -> Problem | None:
-    """Convert a literal in place and return what is wrong with it."""
-    kind, options = config
-    value = inputs[name]
-    common: dict[str, Any] = {
-        "input_name": name,
-        "input_config": config,
-        "received_value": value,
-    }
-    if isinstance(value, dict) and "__value__" in value:
-        value = inputs[name] = value["__value__"]
-    if isinstance(kind, str) and kind in _CONVERSIONS:
-        try:
-            value = inputs[name] = _CONVERSIONS[kind](value)
-        except (TypeError, ValueError, OverflowError) as error:
-            message = f"Failed to convert an input value to a {kind} value"
-            details = f"{name}, {value}, {error}"
-            return problem(
-                "invalid_input_type", message, details, **common, exception_message=str(error)
-            )
-    common["received_value"] = value
-    if file_input:  # a node with a check of its own replaces the checks below
-        return None
-    if "min" in options and value < options["min"]:
-        message = f"Value {value} smaller than min of {options['min']}"
-        return problem("value_smaller_than_min", message, name, **common)
-    if "max" in options and value > options["max"]:
-        message = f"Value {value} bigger than max of {options['max']}"
-        return problem("value_bigger_than_max", message, name, **common)
-    choices = options.get("options", []) if kind == "COMBO" else kind
-    if isinstance(choices, list) and value not in choices:
-        shown = str(choices)
-        if len(choices) > 20:
-            shown = f"(list of length {len(choices)})"
-            common["input_config"] = None
-        details = f"{name}: {value!r} not in {shown}"
-        return problem("value_not_in_list", "Value not in list", details, **common)
-    return None

@@ -17,7 +17,7 @@ _EXECUTION = (
 )
 
 
-class NodeFailure(Exception):  # noqa: N818 - not ours: the failure of another program, reproduced
+class NodeFailure(Exception):
     """An exception of a library the simulator does not have, under that library's name."""
 
     def __init__(self, exception_type: str, message: str, frames: tuple[str, ...]) -> None:
