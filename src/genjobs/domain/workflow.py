@@ -197,11 +197,11 @@ def _encoded(nodes: Mapping[str, Node]) -> bytes:
 
 
 def _node(node_id: object, value: object) -> Node:
-    at = pointer("workflow", node_id)
     if not isinstance(node_id, str) or not node_id or len(node_id) > limits.MAX_NODE_ID_CHARS:
         raise InvalidWorkflow(
             f"A node id must have 1 to {limits.MAX_NODE_ID_CHARS} characters.", pointer="/workflow"
         )
+    at = pointer("workflow", node_id)
     if not isinstance(value, dict):
         raise InvalidWorkflow(f"Node {node_id} is not an object.", pointer=at)
     class_type = value.get("class_type")

@@ -48,7 +48,7 @@ def failure_of(error: Mapping[str, Any]) -> JobFailure:
     text = str(error.get("exception_message") or "")
     if kind in _MEMORY_TYPES or any(words in text.lower() for words in _MEMORY_WORDS):
         return OutOfMemory(node_id=node_id, node_class=node_class)
-    reason = _matching(_NAME, kind) or "an error"
+    reason: str = _matching(_NAME, kind) or "an error"
     first_line = text.strip().partition("\n")[0]
     if _HARMLESS.fullmatch(first_line):
         reason = f"{reason}: {first_line}"
@@ -64,24 +64,23 @@ def refusal_of(answer: object) -> WorkflowRefused:
     body = answer if isinstance(answer, Mapping) else {}
     for node_id, found in _mapping(body.get("node_errors")).items():
         node = _mapping(found)
-        for item in node.get("errors") or ():
+        for item in node.get("errors") or ():  # the first is enough to go on
             return _node_refusal(node_id, node.get("class_type"), _mapping(item))
     error = _mapping(body.get("error"))
     extra = _mapping(error.get("extra_info"))
     node_id = _matching(_NODE_ID, extra.get("node_id"))
     node_class = _matching(_NODE_ID, extra.get("class_type"))
-    reason = _REFUSALS.get(str(error.get("type")), "ComfyUI refused the workflow")
+    refused = _REFUSALS.get(str(error.get("type")), "ComfyUI refused the workflow")
     where = f": {_node(node_id, node_class)}" if node_id else ""
-    return WorkflowRefused(f"{reason}{where}.", node_id=node_id, node_class=node_class)
+    return WorkflowRefused(f"{refused}{where}.", node_id=node_id, node_class=node_class)
 
 
 def _node_refusal(node_id: object, node_class: object, item: Mapping[str, Any]) -> WorkflowRefused:
     known_id, known_class = _matching(_NODE_ID, node_id), _matching(_NODE_ID, node_class)
     where = _node(known_id, known_class)
-    kind = str(item.get("type"))
     # Some kinds name the input only in "details", which for others holds server data.
     name = _matching(_NAME, _mapping(item.get("extra_info")).get("input_name"))
-    reason = _INPUT_REFUSALS.get(kind)
+    reason = _INPUT_REFUSALS.get(str(item.get("type")))
     if reason is None:
         text = f"{where} was not accepted: its inputs or links are not valid."
     elif name:

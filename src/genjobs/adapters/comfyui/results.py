@@ -24,9 +24,7 @@ def folder_of(execution_id: ExecutionId) -> str:
     return f"{_FOLDER}/{execution_id}"
 
 
-def result_of(
-    entry: Mapping[str, Any], execution_id: ExecutionId, *, stop_asked: bool
-) -> Rendered:
+def result_of(entry: Mapping[str, Any], execution_id: ExecutionId, *, stop_asked: bool) -> Rendered:
     """
     Return what a history entry says was rendered.
 
@@ -58,7 +56,7 @@ def _raise_failure(status: Mapping[str, Any], *, stop_asked: bool) -> None:
 
 
 def _outputs(outputs: Mapping[str, Any], folder: str) -> Iterator[EngineFile]:
-    """Walk every list of every node: video is listed under "images", and keys are not a fixed set."""
+    """Walk every list of every node: video is under "images", and the keys are no fixed set."""
     seen: set[tuple[str, str]] = set()
     for node_id, lists in outputs.items():
         if not isinstance(lists, Mapping):
