@@ -25,10 +25,12 @@ from genjobs.domain.attempts import (
     Beat,
     BeatReply,
     Completed,
+    Crashed,
     Execution,
     Failed,
     Outcome,
     Recorded,
+    Released,
     StartedJob,
     Stopped,
 )
@@ -68,6 +70,10 @@ _RETRY: Final = timedelta(seconds=1)
 _RECORD_PATIENCE: Final = timedelta(minutes=10)
 _DISCARD_LIMIT: Final = timedelta(seconds=30)
 
+#: Not the workflow's fault: the job gets another attempt.
+_MACHINE_FAILURES: Final = (EngineFailed, InputUnavailable)
+
+Ending = Outcome | Crashed | Released
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
@@ -151,10 +157,10 @@ class RunJob:
         heart = asyncio.create_task(self._beat(run))
         watch = asyncio.create_task(self._watch(shutdown, run))
         try:
-            outcome = await self._attempt(started, run)
-            await self._record(run, outcome)
+            ending = await self._attempt(started, run)
+            await self._record(run, ending)
         except asyncio.CancelledError:
-            await self._record(run, None)
+            await self._record(run, Released())
             raise
         finally:
             heart.cancel()
@@ -170,8 +176,7 @@ class RunJob:
             # Perhaps it was recorded and only the answer was lost: the repeat will say.
             return await self.ledger.start(assignment, execution_id, now=self.clock.now())
 
-    async def _attempt(self, started: StartedJob, run: _Run) -> Outcome | None:
-        """Return the outcome, or None when the attempt is to be given back."""
+    async def _attempt(self, started: StartedJob, run: _Run) -> Ending:
         transfer = Transfer(artifacts=self.artifacts, engine=self.engine, probe=self.probe)
         try:
             begun = self.clock.monotonic()
@@ -194,7 +199,9 @@ class RunJob:
             return Completed(outputs=outputs, timings=run.timings())
         except JobFailure as failure:
             if run.reason is _StopReason.RELEASE:
-                return None
+                return Released()
+            if isinstance(failure, _MACHINE_FAILURES):
+                return Crashed(error=JobError.of(failure))
             return Failed(error=JobError.of(failure), timings=run.timings())
         except RenderInterrupted:
             return self._interrupted(run)
@@ -262,7 +269,7 @@ class RunJob:
         finally:
             run.upload_seconds = self.clock.monotonic() - begun
 
-    def _interrupted(self, run: _Run) -> Outcome | None:
+    def _interrupted(self, run: _Run) -> Ending:
         match run.reason:
             case _StopReason.DEADLINE:
                 return Failed(error=JobError.of(RunTimeout()), timings=run.timings())
@@ -273,29 +280,31 @@ class RunJob:
                     gpu_seconds_after_request=run.gpu_seconds_since_asked(self.clock.monotonic()),
                     timings=run.timings(),
                 )
-            case _:  # lease lost: the fence will say; release: given back
-                return None
+            case _:  # given back; for a lost lease the fence will answer
+                return Released()
 
-    async def _record(self, run: _Run, outcome: Outcome | None) -> None:
-        """Record the outcome, or give the attempt back when there is none."""
+    async def _record(self, run: _Run, ending: Ending) -> None:
         execution = run.execution
         log = _log.bind(job_id=job_text(execution.job_id), attempt=execution.attempt)
         until = self.clock.monotonic() + _RECORD_PATIENCE.total_seconds()
         while True:
             now = self.clock.now()
             try:
-                if outcome is None:
-                    recorded = await self.ledger.release(execution, now=now)
-                else:
-                    recorded = await self.ledger.finish(execution, outcome, now=now)
+                match ending:
+                    case Released():
+                        recorded = await self.ledger.release(execution, now=now)
+                    case Crashed(error=error):
+                        recorded = await self.ledger.crash(execution, error, now=now)
+                    case _:
+                        recorded = await self.ledger.finish(execution, ending, now=now)
                 break
             except Unavailable:
                 if self.clock.monotonic() > until:
                     log.error("job.outcome_not_recorded")
                     return
                 await asyncio.sleep(_RETRY.total_seconds())
-        log.info("job.ended", recorded=recorded.value, **_ending(outcome))
-        if recorded is Recorded.STALE and isinstance(outcome, Completed):
+        log.info("job.ended", recorded=recorded.value, **_described(ending))
+        if recorded is Recorded.STALE and isinstance(ending, Completed):
             # Read, not guessed: the recorded outcome is another attempt's, so these are nobody's.
             with suppress(Unavailable):  # swept by prefix later
                 await self.artifacts.delete_prefix(
@@ -360,14 +369,12 @@ async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, _T]) ->
         await asyncio.gather(doing, stopping, return_exceptions=True)
 
 
-def _ending(outcome: Outcome | None) -> dict[str, object]:
-    """Return what a log line says of an outcome."""
-    match outcome:
-        case None:
-            return {"outcome": "released"}
-        case Failed(error=error):
-            return {"outcome": "failed", "code": error.code, "node_class": error.node_class}
-        case Stopped(method=method):
-            return {"outcome": "stopped", "method": method.value}
+def _described(ending: Ending) -> dict[str, object]:
+    """Return what a log line says of an ending."""
+    said: dict[str, object] = {"outcome": type(ending).__name__.lower()}
+    match ending:
+        case Failed(error=error) | Crashed(error=error):
+            said |= {"code": error.code, "node_class": error.node_class}
         case Completed(outputs=outputs):
-            return {"outcome": "completed", "outputs": len(outputs)}
+            said["outputs"] = len(outputs)
+    return said

@@ -93,6 +93,18 @@ class Stopped:
     timings: Timings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crashed:
+    """The machine failed, not the workflow: another attempt may succeed."""
+
+    error: JobError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The attempt is given back unfinished, and not charged."""
+
+
 Outcome = Completed | Failed | Stopped
 
 

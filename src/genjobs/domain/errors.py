@@ -235,6 +235,7 @@ class InputUnavailable(JobFailure):
     """An input of the job could not be obtained."""
 
     code = "input_unavailable"
+    retryable = True
 
 
 class QueueTimeout(JobFailure):

@@ -55,6 +55,8 @@ class JobEvent(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     RELEASED = "released"
+    CRASHED = "crashed"
+    CRASHED_FOR_GOOD = "crashed_for_good"
     LOST = "lost"
     LOST_FOR_GOOD = "lost_for_good"
     LOST_WHILE_CANCELLING = "lost_while_cancelling"
@@ -91,6 +93,10 @@ TRANSITIONS: Final = (
     _step(_R, JobEvent.FAILED, _FAILED, "the attempt reported why it cannot succeed"),
     _step(_R, JobEvent.STOPPED, _CANCELLED, "cancel requested and the engine has stopped"),
     _step(_R, JobEvent.RELEASED, _Q, "preempted or given back: queued again, not charged"),
+    _step(
+        _R, JobEvent.CRASHED, _Q, "ComfyUI or a store failed, attempts left: queued after a pause"
+    ),
+    _step(_R, JobEvent.CRASHED_FOR_GOOD, _FAILED, "ComfyUI or a store failed, no attempt left"),
     _step(_R, JobEvent.LOST, _Q, "lease lost, attempts left: queued after a pause"),
     _step(_R, JobEvent.LOST_FOR_GOOD, _FAILED, "lease lost, none left: worker_lost"),
     _step(_R, JobEvent.LOST_WHILE_CANCELLING, _CANCELLED, "cancel requested, then lease lost"),

@@ -28,7 +28,7 @@ from genjobs.domain.attempts import (
     StartedJob,
 )
 from genjobs.domain.ids import ExecutionId, JobId
-from genjobs.domain.job import Idempotency, Job, JobQuery, NewJob, Progress
+from genjobs.domain.job import Idempotency, Job, JobError, JobQuery, NewJob, Progress
 from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Owner, Principal, Reach
 from genjobs.domain.workflow import Workflow
@@ -169,6 +169,14 @@ class JobLedger(Protocol):
         Give a started attempt back: the job is queued again at once, the attempt not charged.
 
         With a cancel requested the job is cancelled instead.
+        """
+
+    async def crash(self, execution: Execution, error: JobError, *, now: datetime) -> Recorded:
+        """
+        End a started attempt that its machine failed, not the workflow.
+
+        Charged, and then as for a lost worker: queued after a pause, with a fresh queue
+        deadline; failed with ``error`` when no attempt is left; cancelled if that was requested.
         """
 
     async def expire_queued(self, *, now: datetime, limit: int) -> Sequence[Rescue]:

@@ -62,10 +62,10 @@ def failure_of(error: Mapping[str, Any]) -> JobFailure:
 def refusal_of(answer: object) -> WorkflowRefused:
     """Return the refusal that an answer of ``POST /prompt`` stands for."""
     body = answer if isinstance(answer, Mapping) else {}
-    for node_id, found in _mapping(body.get("node_errors")).items():
+    for failed_id, found in _mapping(body.get("node_errors")).items():
         node = _mapping(found)
         for item in node.get("errors") or ():  # the first is enough to go on
-            return _node_refusal(node_id, node.get("class_type"), _mapping(item))
+            return _node_refusal(failed_id, node.get("class_type"), _mapping(item))
     error = _mapping(body.get("error"))
     extra = _mapping(error.get("extra_info"))
     node_id = _matching(_NODE_ID, extra.get("node_id"))

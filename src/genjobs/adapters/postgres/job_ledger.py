@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from genjobs.adapters.postgres.pool import Pool
+from genjobs.adapters.postgres.pool import Pool, Record
 from genjobs.adapters.postgres.rows import dump, inputs_of, owner_of, rescue_of
 from genjobs.domain.attempts import (
     Assignment,
@@ -51,6 +51,9 @@ RETURNING s.execution_id, s.cancel_requested
 _END: Final = """
 SELECT genjobs.end_execution(
     $1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $9, $10, $11, $12::jsonb) AS yours
+"""
+_CRASH: Final = """
+SELECT genjobs.crash_execution($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb) AS yours
 """
 _EXPIRE: Final = "SELECT * FROM genjobs.expire_queued($1, $2, $3::jsonb)"
 _RECLAIM: Final = "SELECT * FROM genjobs.reclaim_unstarted($1, $2)"
@@ -165,6 +168,22 @@ class PostgresJobLedger:
         """See the port."""
         return await self._end(execution, now, "released", Timings())
 
+    async def crash(self, execution: Execution, error: JobError, *, now: datetime) -> Recorded:
+        """See the port."""
+        row = await self._pool.row(
+            _CRASH,
+            execution.owner.tenant_id,
+            execution.job_id,
+            execution.attempt,
+            execution.execution_id,
+            now,
+            self._deadlines.max_attempts,
+            self._deadlines.backoff,
+            self._deadlines.max_backoff,
+            dump(error),
+        )
+        return _recorded(row)
+
     async def _end(
         self,
         execution: Execution,
@@ -193,7 +212,7 @@ class PostgresJobLedger:
             gpu_after,
             dump(timings),
         )
-        return Recorded.YOURS if row is not None and row["yours"] else Recorded.STALE
+        return _recorded(row)
 
     async def expire_queued(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
         """See the port."""
@@ -222,3 +241,7 @@ class PostgresJobLedger:
         row = await self._pool.row(_OVERVIEW, now)
         assert row is not None  # noqa: S101  (an aggregate always has a row)
         return Overview(**dict(row))
+
+
+def _recorded(row: Record | None) -> Recorded:
+    return Recorded.YOURS if row is not None and row["yours"] else Recorded.STALE

@@ -217,6 +217,19 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
     WHERE tenant_id = p_tenant AND id = p_job;
 $$;
 
+-- Whether an execution that holds no slot has ended its attempt in this way: it repeats itself
+-- after an answer that was lost. Otherwise it was overtaken.
+CREATE FUNCTION genjobs.has_ended(
+    p_tenant uuid, p_job uuid, p_attempt integer, p_execution uuid, p_reason text
+) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT EXISTS (
+        SELECT 1 FROM genjobs.attempts
+        WHERE tenant_id = p_tenant AND job_id = p_job AND attempt = p_attempt
+          AND execution_id = p_execution AND end_reason = p_reason
+    );
+$$;
+
 -- p_kind: completed, failed, stopped, or released when the attempt is given back.
 CREATE FUNCTION genjobs.end_execution(
     p_tenant uuid, p_job uuid, p_attempt integer, p_execution uuid, p_now timestamptz,
@@ -231,12 +244,7 @@ DECLARE
 BEGIN
     v_slot := genjobs.lock_slot(p_tenant, p_job);
     IF v_slot.execution_id IS DISTINCT FROM p_execution OR v_slot.attempt <> p_attempt THEN
-        -- Overtaken, or a repeat after an answer that was lost: the attempt's row knows.
-        RETURN EXISTS (
-            SELECT 1 FROM genjobs.attempts
-            WHERE tenant_id = p_tenant AND job_id = p_job AND attempt = p_attempt
-              AND execution_id = p_execution AND end_reason = p_kind
-        );
+        RETURN genjobs.has_ended(p_tenant, p_job, p_attempt, p_execution, p_kind);
     END IF;
     v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
     PERFORM genjobs.free_slot(v_slot.slot_no);
@@ -274,6 +282,53 @@ BEGIN
             ELSE coalesce(p_gpu_after, 0)
         END
     WHERE tenant_id = p_tenant AND id = p_job;
+    RETURN true;
+END $$;
+
+-- End an attempt that the job cannot help but is charged for, and say where the job goes.
+CREATE FUNCTION genjobs.charge_attempt(
+    p_job genjobs.jobs, p_now timestamptz, p_reason text, p_max_attempts integer,
+    p_backoff interval, p_max_backoff interval, p_error jsonb
+) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_status text;
+BEGIN
+    PERFORM genjobs.end_attempt(
+        p_job.tenant_id, p_job.id, p_job.attempt, p_now, p_reason, true, NULL);
+    IF p_job.cancel_requested_at IS NULL AND p_job.charged + 1 < p_max_attempts THEN
+        PERFORM genjobs.requeue(
+            p_job.tenant_id, p_job.id,
+            p_now + least(p_backoff * power(2, least(p_job.charged, 20)), p_max_backoff), 1);
+        RETURN 'queued';
+    END IF;
+    v_status := CASE WHEN p_job.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END;
+    UPDATE genjobs.jobs SET
+        status = v_status, slot_no = NULL, version = version + 1, charged = charged + 1,
+        finished_at = p_now,
+        error = CASE v_status WHEN 'failed' THEN p_error END,
+        cancel_method = CASE v_status WHEN 'cancelled' THEN 'worker_lost' END
+    WHERE tenant_id = p_job.tenant_id AND id = p_job.id;
+    RETURN v_status;
+END $$;
+
+CREATE FUNCTION genjobs.crash_execution(
+    p_tenant uuid, p_job uuid, p_attempt integer, p_execution uuid, p_now timestamptz,
+    p_max_attempts integer, p_backoff interval, p_max_backoff interval, p_error jsonb
+) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+BEGIN
+    v_slot := genjobs.lock_slot(p_tenant, p_job);
+    IF v_slot.execution_id IS DISTINCT FROM p_execution OR v_slot.attempt <> p_attempt THEN
+        RETURN genjobs.has_ended(p_tenant, p_job, p_attempt, p_execution, 'crashed');
+    END IF;
+    v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
+    PERFORM genjobs.free_slot(v_slot.slot_no);
+    PERFORM genjobs.charge_attempt(
+        v_job, p_now, 'crashed', p_max_attempts, p_backoff, p_max_backoff, p_error);
     RETURN true;
 END $$;
 
@@ -354,23 +409,8 @@ BEGIN
     LOOP
         v_job := genjobs.lock_job(v_slot.tenant_id, v_slot.job_id, v_slot.slot_no);
         PERFORM genjobs.free_slot(v_slot.slot_no);
-        PERFORM genjobs.end_attempt(
-            v_job.tenant_id, v_job.id, v_job.attempt, p_now, 'lost', true, NULL);
-        IF v_job.cancel_requested_at IS NULL AND v_job.charged + 1 < p_max_attempts THEN
-            v_status := 'queued';
-            PERFORM genjobs.requeue(
-                v_job.tenant_id, v_job.id,
-                p_now + least(p_backoff * power(2, least(v_job.charged, 20)), p_max_backoff), 1);
-        ELSE
-            v_status :=
-                CASE WHEN v_job.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END;
-            UPDATE genjobs.jobs j SET
-                status = v_status, slot_no = NULL, version = j.version + 1,
-                charged = j.charged + 1, finished_at = p_now,
-                error = CASE v_status WHEN 'failed' THEN p_error END,
-                cancel_method = CASE v_status WHEN 'cancelled' THEN 'worker_lost' END
-            WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
-        END IF;
+        v_status := genjobs.charge_attempt(
+            v_job, p_now, 'lost', p_max_attempts, p_backoff, p_max_backoff, p_error);
         RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, v_status;
     END LOOP;
 END $$;
