@@ -18,7 +18,10 @@ from genjobs.domain.tenancy import Owner
 
 ArtifactKey = NewType("ArtifactKey", str)
 
-_KEY: Final = re.compile(r"t/[0-9a-f]{32}/u/[0-9a-f]{32}/job_[0-9a-z]{26}(?:/[a-z0-9_]{1,40}){1,4}")
+_USER: Final = r"t/[0-9a-f]{32}/u/[0-9a-f]{32}/"
+_PART: Final = r"[a-z0-9_]{1,40}"
+_KEY: Final = re.compile(rf"{_USER}job_[0-9a-z]{{26}}(?:/{_PART}){{1,4}}")
+_PREFIX: Final = re.compile(rf"{_USER}(?:job_[0-9a-z]{{26}}/(?:{_PART}/){{0,3}})?")
 
 
 def user_prefix(owner: Owner) -> str:
@@ -56,6 +59,13 @@ def parse_key(text: str) -> ArtifactKey:
     if not _KEY.fullmatch(text):
         raise ValueError("not an artifact key")
     return ArtifactKey(text)
+
+
+def parse_prefix(text: str) -> str:
+    """Return ``text`` as a prefix of one user's keys; ``ValueError`` when it is none."""
+    if not _PREFIX.fullmatch(text):
+        raise ValueError("not an artifact prefix")
+    return text
 
 
 def _digest(tenant_id: TenantId, user_id: str) -> str:

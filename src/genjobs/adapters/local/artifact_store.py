@@ -20,7 +20,7 @@ from typing import IO, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from genjobs.adapters.local.signing import Signer
-from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key
+from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
 from genjobs.domain.errors import NotFound, Unavailable
 from genjobs.domain.ports import SignedFile
 
@@ -80,8 +80,7 @@ class DirectoryArtifactStore:
 
     async def delete_prefix(self, prefix: str) -> int:
         """See the port."""
-        parse_key(f"{prefix}x")  # a prefix of keys, not of anything else
-        return await self._io(_remove_tree, self._root / prefix)
+        return await self._io(_remove_tree, self._root / parse_prefix(prefix))
 
     def signed_url(
         self, key: ArtifactKey, *, expires_at: datetime, filename: str, content_type: str

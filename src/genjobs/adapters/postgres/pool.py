@@ -53,6 +53,10 @@ class Pool:
     def __init__(self, pool: asyncpg.Pool[Record]) -> None:
         self._pool = pool
 
+    def in_use(self) -> int:
+        """Return how many connections run a statement now."""
+        return self._pool.get_size() - self._pool.get_idle_size()
+
     async def rows(self, statement: str, *values: Any) -> list[Record]:
         """
         Return the rows of a statement; a lost race is tried again.
@@ -92,7 +96,7 @@ class Pool:
         raise AssertionError  # the loop returns or raises
 
 
-def _address(url: str) -> dict[str, Any]:
+def connect_arguments(url: str) -> dict[str, Any]:
     """Return what asyncpg needs to find and enter the database."""
     parsed = urlsplit(url)
     if parsed.scheme not in {"postgresql+asyncpg", "postgresql"} or not parsed.path.strip("/"):
@@ -122,7 +126,7 @@ async def open_pool(url: str, *, size: int = 10) -> AsyncIterator[Pool]:
         ConfigurationError: the URL is not one.
     """
     pool = asyncpg.create_pool(
-        **_address(url),
+        **connect_arguments(url),
         min_size=0,
         max_size=size,
         timeout=_CONNECT_SECONDS,

@@ -1,0 +1,40 @@
+"""
+Public test kit: fakes of every port, factories, contract suites, and a harness.
+
+Other teams write unit tests against this; nothing in production imports it. The fakes are small
+real implementations: each passes the contract suite that the real adapter passes. Only
+``contracts`` needs pytest.
+"""
+
+from __future__ import annotations
+
+from genjobs.testing.clock import FakeClock, SequentialIds
+from genjobs.testing.factories import (
+    a_new_job,
+    a_tenant_id,
+    a_workflow,
+    an_owner,
+    png_bytes,
+)
+from genjobs.testing.harness import Harness, open_harness
+from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_jobs import MemoryJobLedger, MemoryJobs, MemoryJobStore
+from genjobs.testing.scripted_engine import Script, ScriptedEngine
+
+__all__ = [
+    "FakeClock",
+    "Harness",
+    "MemoryArtifactStore",
+    "MemoryJobLedger",
+    "MemoryJobStore",
+    "MemoryJobs",
+    "Script",
+    "ScriptedEngine",
+    "SequentialIds",
+    "a_new_job",
+    "a_tenant_id",
+    "a_workflow",
+    "an_owner",
+    "open_harness",
+    "png_bytes",
+]

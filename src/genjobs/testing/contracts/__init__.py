@@ -1,0 +1,40 @@
+"""
+Contract suites: one public pytest class per port, run on the fake and on every real adapter.
+
+Subclass one, give it the fixture it names, and its tests are yours::
+
+    class TestMyStore(ArtifactStoreContract):
+        @pytest.fixture
+        def store(self) -> ArtifactStore:
+            return MyStore()
+
+Tests are asynchronous and need anyio's pytest plugin (``anyio_mode = "auto"``).
+"""
+
+from __future__ import annotations
+
+from genjobs.testing.contracts.artifact_store import ArtifactStoreContract, SignedFilesContract
+from genjobs.testing.contracts.engine import EngineContract
+from genjobs.testing.contracts.job_ledger import JobLedgerContract
+from genjobs.testing.contracts.job_store import JobsBackend, JobStoreContract
+from genjobs.testing.contracts.small import (
+    AuthenticatorContract,
+    ClockContract,
+    IdSourceContract,
+    MediaProbeContract,
+    SignalsContract,
+)
+
+__all__ = [
+    "ArtifactStoreContract",
+    "AuthenticatorContract",
+    "ClockContract",
+    "EngineContract",
+    "IdSourceContract",
+    "JobLedgerContract",
+    "JobStoreContract",
+    "JobsBackend",
+    "MediaProbeContract",
+    "SignalsContract",
+    "SignedFilesContract",
+]

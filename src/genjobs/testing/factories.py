@@ -1,0 +1,87 @@
+"""Valid values with little writing; every part can be given."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from genjobs.domain.ids import JobId, TenantId
+from genjobs.domain.job import Idempotency, NewJob
+from genjobs.domain.tenancy import Owner
+from genjobs.domain.workflow import canonical_json
+from genjobs.testing.clock import BEGINNING, SequentialIds
+
+_ids = SequentialIds()
+
+
+def a_tenant_id() -> TenantId:
+    """Return a new tenant id."""
+    return TenantId(_ids.uuid7(BEGINNING))
+
+
+def an_owner(user_id: str = "u_1", tenant_id: TenantId | None = None) -> Owner:
+    """Return an owner, of a new tenant unless one is given."""
+    return Owner(tenant_id=tenant_id or a_tenant_id(), user_id=user_id)
+
+
+def a_workflow(**inputs: Any) -> dict[str, Any]:
+    """Return a workflow of core nodes that renders an empty picture of 64 x 64."""
+    size = {"width": 64, "height": 64, "batch_size": 1, "color": 0}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": {**size, **inputs}},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "9": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["2", 0], "filename_prefix": "picture"},
+        },
+    }
+
+
+def a_new_job(
+    owner: Owner,
+    *,
+    at: datetime = BEGINNING,
+    priority: int = 0,
+    queue_timeout: timedelta = timedelta(minutes=30),
+    key: str | None = None,
+    fingerprint: bytes = b"f" * 32,
+    job_id: UUID | None = None,
+    workflow: dict[str, Any] | None = None,
+) -> NewJob:
+    """Return what a submit would write."""
+    return NewJob(
+        id=JobId(job_id or _ids.uuid7(at)),
+        owner=owner,
+        workflow=canonical_json(workflow or a_workflow()),
+        inputs=(),
+        priority=priority,
+        metadata={"order": "1"},
+        created_at=at,
+        queue_deadline=at + queue_timeout,
+        run_timeout=timedelta(minutes=10),
+        retention=timedelta(days=7),
+        idempotency=Idempotency(key=key, fingerprint=fingerprint) if key else None,
+    )
+
+
+def png_bytes(
+    width: int = 8, height: int = 8, *, rgb: tuple[int, int, int] = (200, 30, 30)
+) -> bytes:
+    """Return a small PNG of one colour (8-bit RGB, no filter), made without any library."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = (b"\x00" + bytes(rgb) * width) * height
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )

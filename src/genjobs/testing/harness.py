@@ -1,0 +1,146 @@
+"""The real composition root on fakes: a whole genjobs in a unit test, in no time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from genjobs import bootstrap
+from genjobs.adapters.local.signals import LocalSignals
+from genjobs.api.app import create_app
+from genjobs.api.context import ApiContext
+from genjobs.application.genjobs import Genjobs
+from genjobs.application.supervise import Supervise
+from genjobs.bootstrap import Adapters, DatabaseUrls
+from genjobs.domain.errors import ConfigurationError
+from genjobs.domain.ports import Clock, IdSource, MediaProbe, PictureSize
+from genjobs.gpu.worker import PullWorker
+from genjobs.settings import Settings
+from genjobs.testing.clock import FakeClock, SequentialIds
+from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_jobs import MemoryJobLedger, MemoryJobs, MemoryJobStore
+from genjobs.testing.scripted_engine import ScriptedEngine
+
+#: The bearer key of a harness.
+TEST_KEY = "gj_test_key_of_the_harness"
+
+
+class _NoSizes:
+    """The ``MediaProbe`` port for tests that do not care for pixels."""
+
+    def picture_size(self, head: bytes) -> PictureSize | None:
+        return None
+
+
+class FakeAdapters(Adapters):
+    """The composition root's adapters, all of them fakes."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        super().__init__(settings, stack)
+        self.fake_clock = FakeClock()
+        self.fake_jobs = MemoryJobs(window=settings.window, deadlines=settings.deadlines())
+        self.fake_artifacts = MemoryArtifactStore()
+        self.fake_engine = ScriptedEngine()
+        self._signals = LocalSignals()
+        self._ids = SequentialIds()
+
+    def clock(self) -> Clock:
+        """Return the fake clock."""
+        return self.fake_clock
+
+    def ids(self) -> IdSource:
+        """Return ids that count."""
+        return self._ids
+
+    def signals(self) -> LocalSignals:
+        """Return real wake-ups."""
+        return self._signals
+
+    def probe(self) -> MediaProbe:
+        """Return a probe that sees no sizes."""
+        return _NoSizes()
+
+    async def database_urls(self) -> DatabaseUrls:
+        """Refuse: there is no database."""
+        raise ConfigurationError("a harness has no database")
+
+    async def jobs(self) -> MemoryJobStore:
+        """Return the store in memory."""
+        return MemoryJobStore(self.fake_jobs)
+
+    async def ledger(self) -> MemoryJobLedger:
+        """Return the ledger in memory."""
+        return MemoryJobLedger(self.fake_jobs)
+
+    def artifacts(self) -> MemoryArtifactStore:
+        """Return the artifacts in memory."""
+        return self.fake_artifacts
+
+    def signed_files(self) -> MemoryArtifactStore:
+        """Return the artifacts in memory."""
+        return self.fake_artifacts
+
+    async def engine(self) -> ScriptedEngine:
+        """Return the scripted engine."""
+        return self.fake_engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harness:
+    """A genjobs on fakes, and the fakes."""
+
+    genjobs: Genjobs
+    worker: PullWorker
+    supervisor: Supervise
+    api: FastAPI
+    clock: FakeClock
+    jobs: MemoryJobs
+    ledger: MemoryJobLedger
+    artifacts: MemoryArtifactStore
+    engine: ScriptedEngine
+
+    async def run_one(self) -> bool:
+        """Run the next waiting job to its end; return whether there was one."""
+        assignments = await self.ledger.dispatch(now=self.clock.now(), limit=1)
+        for assignment in assignments:
+            await self.worker.run_job(assignment, asyncio.Event())
+        return bool(assignments)
+
+
+@asynccontextmanager
+async def open_harness(**settings: object) -> AsyncIterator[Harness]:
+    """Open a harness; ``settings`` are fields of :class:`~genjobs.settings.Settings`."""
+    given: dict[str, object] = {
+        "api_key": SecretStr(TEST_KEY),
+        "data_directory": Path("unused"),
+        "public_url": "http://genjobs.test",
+        **settings,
+    }
+    loaded = Settings.model_validate(given)
+    async with AsyncExitStack() as stack:
+        adapters = FakeAdapters(loaded, stack)
+        context = await bootstrap.build_context(adapters)
+
+        @asynccontextmanager
+        async def open_context() -> AsyncIterator[ApiContext]:
+            yield context
+
+        api = create_app(open_context, version="0")
+        api.state.context = context  # in-process transports run no lifespan
+        yield Harness(
+            genjobs=context.genjobs,
+            worker=await bootstrap.build_worker(adapters),
+            supervisor=await bootstrap.build_supervisor(adapters),
+            api=api,
+            clock=adapters.fake_clock,
+            jobs=adapters.fake_jobs,
+            ledger=await adapters.ledger(),
+            artifacts=adapters.fake_artifacts,
+            engine=adapters.fake_engine,
+        )

@@ -1,0 +1,112 @@
+"""Artifacts in memory, with URLs that only this store understands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
+from genjobs.domain.errors import NotFound, Unavailable
+from genjobs.domain.ports import SignedFile
+
+_CHUNK = 64 * 1024
+
+
+class MemoryArtifactStore:
+    """The ``ArtifactStore`` and ``SignedFiles`` ports; ``available`` switches an outage."""
+
+    def __init__(self, base_url: str = "https://files.test") -> None:
+        self.files: dict[ArtifactKey, bytes] = {}
+        self.available = True
+        self._base_url = base_url
+        self._signed: set[str] = set()
+
+    async def put(
+        self, key: ArtifactKey, chunks: AsyncIterator[bytes], *, content_type: str
+    ) -> StoredFile:
+        """See the port."""
+        self._reach()
+        content = b"".join([chunk async for chunk in chunks])
+        self._reach()
+        self.files[parse_key(key)] = content
+        return StoredFile(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    @asynccontextmanager
+    async def read(
+        self, key: ArtifactKey, *, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See the port."""
+        self._reach()
+        if key not in self.files:
+            raise NotFound
+        content = self.files[key][start:]
+        yield _chunks(content if length is None else content[:length])
+
+    async def stat(self, key: ArtifactKey) -> int | None:
+        """See the port."""
+        self._reach()
+        return len(self.files[key]) if key in self.files else None
+
+    async def delete(self, keys: Sequence[ArtifactKey]) -> None:
+        """See the port."""
+        self._reach()
+        for key in keys:
+            self.files.pop(key, None)
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """See the port."""
+        self._reach()
+        doomed = [key for key in self.files if key.startswith(parse_prefix(prefix))]
+        await self.delete(doomed)
+        return len(doomed)
+
+    def signed_url(
+        self, key: ArtifactKey, *, expires_at: datetime, filename: str, content_type: str
+    ) -> str:
+        """See the port."""
+        query = {
+            "expires": str(int(expires_at.timestamp())),
+            "name": filename,
+            "type": content_type,
+            "key": hashlib.sha256(key.encode()).hexdigest(),
+        }
+        url = f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
+        self._signed.add(_canonical(key, query))
+        return url
+
+    async def check(self) -> None:
+        """See the port."""
+        self._reach()
+
+    async def resolve(self, key: str, query: Mapping[str, str], *, now: datetime) -> SignedFile:
+        """See the ``SignedFiles`` port."""
+        if _canonical(key, query) not in self._signed or now.timestamp() >= int(query["expires"]):
+            raise NotFound
+        size = await self.stat(parse_key(key))
+        if size is None:
+            raise NotFound
+        return SignedFile(
+            key=parse_key(key), bytes=size, filename=query["name"], content_type=query["type"]
+        )
+
+    async def fetch(self, url: str, *, now: datetime) -> bytes:
+        """Return what a signed URL serves at ``now``; for tests that follow links."""
+        parts = urlsplit(url)
+        key = parts.path.removeprefix("/files/")
+        return self.files[(await self.resolve(key, dict(parse_qsl(parts.query)), now=now)).key]
+
+    def _reach(self) -> None:
+        if not self.available:
+            raise Unavailable
+
+
+def _canonical(key: str, query: Mapping[str, str]) -> str:
+    return repr((key, sorted(query.items())))
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _CHUNK):
+        yield content[start : start + _CHUNK]

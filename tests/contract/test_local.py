@@ -1,0 +1,109 @@
+"""The adapters of one machine, and the fakes beside them, against their contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
+from genjobs.adapters.local.keys import SettingsAuthenticator
+from genjobs.adapters.local.signals import LocalSignals
+from genjobs.adapters.media_probe import PillowProbe
+from genjobs.adapters.system import SystemClock, SystemIds
+from genjobs.domain.tenancy import Scope
+from genjobs.testing import FakeClock, MemoryArtifactStore, SequentialIds, a_tenant_id
+from genjobs.testing.contracts import (
+    ArtifactStoreContract,
+    AuthenticatorContract,
+    ClockContract,
+    IdSourceContract,
+    MediaProbeContract,
+    SignalsContract,
+    SignedFilesContract,
+)
+
+
+@pytest.fixture
+def directory_store(tmp_path: Path) -> DirectoryArtifactStore:
+    return DirectoryArtifactStore(
+        tmp_path / "files", signing_key=b"k" * 32, base_url="http://genjobs.test"
+    )
+
+
+class TestDirectoryArtifactStore(ArtifactStoreContract):
+    @pytest.fixture
+    def store(self, directory_store: DirectoryArtifactStore) -> DirectoryArtifactStore:
+        return directory_store
+
+
+class TestMemoryArtifactStore(ArtifactStoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryArtifactStore:
+        return MemoryArtifactStore()
+
+
+class TestDirectorySignedFiles(SignedFilesContract):
+    @pytest.fixture
+    def store(self, directory_store: DirectoryArtifactStore) -> DirectoryArtifactStore:
+        return directory_store
+
+    @pytest.fixture
+    def signed(self, store: DirectoryArtifactStore) -> DirectoryArtifactStore:
+        return store
+
+
+class TestMemorySignedFiles(SignedFilesContract):
+    @pytest.fixture
+    def store(self) -> MemoryArtifactStore:
+        return MemoryArtifactStore()
+
+    @pytest.fixture
+    def signed(self, store: MemoryArtifactStore) -> MemoryArtifactStore:
+        return store
+
+
+class TestSystemClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> SystemClock:
+        return SystemClock()
+
+
+class TestFakeClock(ClockContract):
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+
+class TestSystemIds(IdSourceContract):
+    @pytest.fixture
+    def ids(self) -> SystemIds:
+        return SystemIds()
+
+
+class TestSequentialIds(IdSourceContract):
+    @pytest.fixture
+    def ids(self) -> SequentialIds:
+        return SequentialIds()
+
+
+class TestLocalSignals(SignalsContract):
+    @pytest.fixture
+    def signals(self) -> LocalSignals:
+        return LocalSignals()
+
+
+class TestSettingsAuthenticator(AuthenticatorContract):
+    @pytest.fixture
+    def token(self) -> str:
+        return "gj_local_Abcdefgh12345678"
+
+    @pytest.fixture
+    def authenticator(self, token: str) -> SettingsAuthenticator:
+        return SettingsAuthenticator(token, a_tenant_id(), frozenset(Scope))
+
+
+class TestPillowProbe(MediaProbeContract):
+    @pytest.fixture
+    def probe(self) -> PillowProbe:
+        return PillowProbe()

@@ -1,0 +1,114 @@
+"""
+Real Postgres for tests: one server, a migrated template, an emptied database for each test.
+
+The server is ``GENJOBS_TEST_DATABASE_URL`` (a superuser's) or an embedded one. There is no skip:
+tests without Postgres would prove nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from genjobs.adapters.local.embedded_postgres import embedded_postgres
+from genjobs.adapters.postgres import administration, migrate
+from genjobs.adapters.postgres.pool import connect_arguments
+from tests import environment
+
+_WINDOW = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """One database under test, for the three roles and the superuser."""
+
+    name: str
+    admin: str
+    owner: str
+    api: str
+    worker: str
+
+    async def execute(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Run a statement as superuser."""
+        connection = await asyncpg.connect(**connect_arguments(self.admin))
+        try:
+            return await connection.fetch(statement, *values)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def server(anyio_backend: str) -> AsyncIterator[str]:
+    """The URL of a superuser on some database of the server."""
+    async with AsyncExitStack() as stack:
+        if environment.DATABASE_URL is not None:
+            yield environment.DATABASE_URL
+            return
+        # One server for all test processes of this user; the last one stops it.
+        folder = Path(tempfile.gettempdir()) / f"genjobs-tests-{os.getuid()}"
+        urls = await stack.enter_async_context(embedded_postgres(folder))
+        yield urls.admin
+
+
+@asynccontextmanager
+async def fresh_database(server: str) -> AsyncIterator[Database]:
+    """A new, empty database on the server, with the three roles."""
+    name = f"genjobs_test_{uuid.uuid4().hex[:12]}"
+    admin = await asyncpg.connect(**connect_arguments(server))
+    try:
+        for role in ("genjobs_owner", "genjobs_api", "genjobs_worker"):
+            try:
+                await admin.execute(f"CREATE ROLE {role} LOGIN")
+            except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+                await admin.execute(f"ALTER ROLE {role} LOGIN")
+        await admin.execute(f"CREATE DATABASE {name} OWNER genjobs_owner")
+        try:
+            yield Database(
+                name=name,
+                admin=_url(server, None, name),
+                owner=_url(server, "genjobs_owner", name),
+                api=_url(server, "genjobs_api", name),
+                worker=_url(server, "genjobs_worker", name),
+            )
+        finally:
+            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+async def migrated(server: str) -> AsyncIterator[Database]:
+    """A migrated database, one for each test process."""
+    async with fresh_database(server) as database:
+        await migrate.upgrade(database.owner)
+        await administration.set_window(database.owner, _WINDOW)
+        yield database
+
+
+@pytest.fixture
+async def database(migrated: Database) -> Database:
+    """The migrated database, emptied."""
+    await migrated.execute("TRUNCATE genjobs.tenants CASCADE")
+    await migrated.execute("DELETE FROM genjobs.slots")
+    await migrated.execute(
+        "INSERT INTO genjobs.slots (slot_no) SELECT generate_series(1, $1::integer)", _WINDOW
+    )
+    return migrated
+
+
+def _url(server: str, role: str | None, name: str) -> str:
+    address = connect_arguments(server)
+    role = role or address["user"]
+    if str(address["host"] or "").startswith("/"):
+        return f"postgresql+asyncpg://{role}@/{name}?host={quote(address['host'])}"
+    port = f":{address['port']}" if address["port"] else ""
+    return f"postgresql+asyncpg://{role}@{address['host']}{port}/{name}"
