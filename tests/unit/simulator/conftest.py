@@ -38,15 +38,15 @@ class Listener:
             message = await self.socket.recv()
         return message if isinstance(message, bytes) else json.loads(message)
 
-    async def until(self, kind: str, **data: Any) -> list[Any]:
+    async def until(self, kind: str, *, into: list[Any] | None = None, **data: Any) -> list[Any]:
         """Return the messages up to the first of this type with these data members."""
-        seen = []
+        seen = [] if into is None else into
         while True:
             message = await self.next()
             seen.append(message)
-            if isinstance(message, dict) and message["type"] == kind:
-                if all(message["data"].get(name) == value for name, value in data.items()):
-                    return seen
+            wanted = isinstance(message, dict) and message["type"] == kind
+            if wanted and data.items() <= message["data"].items():
+                return seen
 
     async def until_end(self) -> list[Any]:
         """Return the messages up to the one that says that nothing runs."""
@@ -65,7 +65,7 @@ class Client:
         """Connect; the greeting is still to be read."""
         client_id = client_id or uuid.uuid4().hex
         url = f"{self.running.url.replace('http', 'ws', 1)}/ws?clientId={client_id}"
-        async with websockets.connect(url) as socket:
+        async with websockets.connect(url, max_queue=None) as socket:
             yield Listener(socket, client_id)
 
     async def submit(self, workflow: Workflow, client_id: str | None = None, **body: Any) -> str:
@@ -79,9 +79,11 @@ class Client:
     async def finished(self, prompt_id: str) -> dict[str, Any]:
         """Wait for a prompt's history and return it."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (history := (await self.http.get(f"/history/{prompt_id}")).json()):
+            while True:
+                history = (await self.http.get(f"/history/{prompt_id}")).json()
+                if history:
+                    return dict(history[prompt_id])
                 await asyncio.sleep(0.005)
-        return dict(history[prompt_id])
 
     async def run(self, workflow: Workflow, **body: Any) -> dict[str, Any]:
         """Submit with a client id and return the history."""
@@ -99,7 +101,10 @@ class Client:
     async def queue_empty(self) -> None:
         """Wait until nothing waits or runs."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (await self.http.get("/prompt")).json()["exec_info"]["queue_remaining"]:
+            while True:
+                answer = await self.http.get("/prompt")
+                if not answer.json()["exec_info"]["queue_remaining"]:
+                    return
                 await asyncio.sleep(0.005)
 
 
@@ -123,9 +128,7 @@ def comparable() -> Callable[[Any], Any]:
 
     def blank(value: Any) -> Any:
         if isinstance(value, dict):
-            return {
-                name: "*" if name in volatile else blank(each) for name, each in value.items()
-            }
+            return {name: "*" if name in volatile else blank(each) for name, each in value.items()}
         return [blank(each) for each in value] if isinstance(value, list) else value
 
     return blank
@@ -136,14 +139,14 @@ async def _client(base_directory: Path, **options: Any) -> AsyncIterator[Client]
     options.setdefault("step_seconds", 0.002)
     async with (
         running_simulator(base_directory, **options) as running,
-        httpx.AsyncClient(base_url=running.url, timeout=PATIENCE_SECONDS) as http,
+        httpx.AsyncClient(base_url=running.url, timeout=PATIENCE_SECONDS, verify=False) as http,
     ):
         yield Client(http, running)
 
 
 @pytest.fixture(scope="session")
 def make_client() -> Callable[..., contextlib.AbstractAsyncContextManager[Client]]:
-    """Start a server of one's own: ``async with make_client(directory, **options)``."""
+    """Give a test the context manager that serves a simulator with options of its own."""
     return _client
 
 

@@ -89,9 +89,7 @@ async def test_secrets_of_extra_data_appear_nowhere(client):
     answer = await post(client, SAMPLES["extra_data w/ token"]["request"])
     prompt_id = answer.json()["prompt_id"]
     await client.finished(prompt_id)
-    texts = [
-        (await client.http.get(path)).text for path in (f"/history/{prompt_id}", "/api/jobs")
-    ]
+    texts = [(await client.http.get(path)).text for path in (f"/history/{prompt_id}", "/api/jobs")]
     assert all("SECRET" not in text for text in texts)
     assert '"foo": "bar"' in texts[0]
 
