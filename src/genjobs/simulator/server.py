@@ -57,7 +57,8 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         for _ in range(_GRACE_POLLS):
-            if self.force_exit or not self.server_state.connections:
+            state = self.server_state
+            if self.force_exit or not (state.connections or state.tasks):
                 break
             await asyncio.sleep(_GRACE_POLL_SECONDS)
         await self.lifespan.shutdown()

@@ -102,5 +102,6 @@ async def test_an_interrupt_inside_the_last_node_is_lost(client, picture_workflo
         await listener.until_end()
     history = await client.finished(prompt_id)
     assert history["status"]["status_str"] == "success"
+    (client.running.base_directory / "output" / "big_00001_.png").unlink()
     following = await client.run(picture_workflow())
     assert following["status"]["status_str"] == "success"

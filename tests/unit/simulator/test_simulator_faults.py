@@ -109,12 +109,12 @@ async def test_several_sockets_can_be_dropped(client):
 
 
 async def test_a_frozen_server_answers_when_it_thaws(client):
+    began = time.monotonic()
     client.running.faults.freeze_seconds = 0.4
     with pytest.raises(httpx.ReadTimeout):
         await client.http.get("/queue", timeout=0.05)
-    began = time.monotonic()
     assert (await client.http.get("/queue")).status_code == 200
-    assert time.monotonic() - began > 0.1
+    assert time.monotonic() - began >= 0.4
     assert client.running.faults.freeze_seconds == 0
 
 
