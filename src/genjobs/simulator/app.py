@@ -6,6 +6,7 @@ The application starts its threads with the ASGI lifespan or, without one, at th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from genjobs.simulator.answers import guarded, json_answer, plain_http_error, read_json
 from genjobs.simulator.cache import CacheMode, NodeCache
@@ -87,8 +88,14 @@ class Simulator:
             if scope["type"] == "http" and self.faults.take_death("request"):
                 self.die()
         if self._dead:
-            raise ConnectionRefusedError("the simulator is dead")
-        await self._app(scope, receive, send)
+            await self._say_nothing()
+
+        async def send_while_alive(message: Message) -> None:
+            if self._dead:
+                await self._say_nothing()
+            await send(message)
+
+        await self._app(scope, receive, send_while_alive)
 
     def die(self) -> None:
         """End at once: nothing more is sent, run or written. Callable from any thread."""
@@ -96,6 +103,12 @@ class Simulator:
         self._executor.stop()
         if self.on_death is not None:
             self.on_death()
+
+    async def _say_nothing(self) -> None:
+        """Leave a caller without an answer until its connection is broken."""
+        if self.on_death is None:
+            raise ConnectionRefusedError("the simulator is dead")
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Stop the executor (at its next check) and the publisher."""

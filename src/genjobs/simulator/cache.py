@@ -76,7 +76,7 @@ class NodeCache:
         if node_id in self._signatures:
             return self._signatures[node_id]
         node = prompt.get(node_id)
-        if not isinstance(node, dict) or "inputs" not in node:
+        if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
             return uuid.uuid4().hex  # an invalid branch is never run
         self._signatures[node_id] = uuid.uuid4().hex  # ends the recursion in an invalid cycle
         inputs = []

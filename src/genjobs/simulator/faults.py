@@ -124,7 +124,7 @@ class Faults:
             setattr(self, name, value)
 
     def clear(self) -> None:
-        """Take every order back; a freeze in progress ends."""
+        """Take every order back; who waits out a freeze already goes on waiting."""
         blank = Faults()
         self.update(blank.as_dict())
         self._thaw_at = 0.0

@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,76 @@ from genjobs.simulator.faults import Faults
 _HOST = "127.0.0.1"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+_TICK_SECONDS = 0.1
+_GRACE_POLLS = 200
+_GRACE_POLL_SECONDS = 0.005
 
 #: What the shell shows for a process killed by SIGKILL.
 _KILLED = 137
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves as soon as it is told to, from whatever thread."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def main_loop(self) -> None:
+        """Serve until told to leave; a signal handler's ``should_exit`` is seen at each tick."""
+        self._loop = asyncio.get_running_loop()
+        tick = 0
+        while not await self.on_tick(tick):
+            tick += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), _TICK_SECONDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port and the connections; the base class waits a fixed time, this does not."""
+        for listening in self.servers:
+            listening.close()
+        for listener in sockets or ():
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(_GRACE_POLLS):
+            state = self.server_state
+            if self.force_exit or not (state.connections or state.tasks):
+                break
+            await asyncio.sleep(_GRACE_POLL_SECONDS)
+        await self.lifespan.shutdown()
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Run ``call`` on the server's loop, if it still runs."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+    def leave(self) -> None:
+        """End in good order; callable from any thread."""
+        self.should_exit = True
+        self.call_soon(self._leaving.set)
+
+    def vanish(self) -> None:
+        """Close the port and break every connection; callable from any thread."""
+
+        def abort() -> None:
+            for listening in self.servers:
+                listening.close()
+            for connection in list(self.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+
+        self.force_exit = True
+        self.call_soon(abort)
+        self.leave()
+
+    def abort_connection(self, peer: tuple[str, int]) -> None:
+        """Break the connection that comes from ``peer``, without a close frame."""
+        for connection in list(self.server_state.connections):
+            transport = connection.transport
+            if transport is not None and transport.get_extra_info("peername") == peer:
+                transport.abort()
 
 
 class RunningSimulator:
@@ -36,9 +103,9 @@ class RunningSimulator:
         self.base_directory = base_directory
         self._options = options
         self._port = port
-        self._server: uvicorn.Server | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+        self._simulator: Simulator | None = None
 
     @property
     def url(self) -> str:
@@ -51,8 +118,9 @@ class RunningSimulator:
         listener = _listen(self._port)
         self._port = int(listener.getsockname()[1])
         server = self._server = _uvicorn_server(simulator)
-        simulator.hub.abort = lambda peer: abort_connection(server, peer)
-        simulator.on_death = self._vanish
+        simulator.hub.abort = server.abort_connection
+        simulator.on_death = server.vanish
+        self._simulator = simulator
         self._thread = threading.Thread(
             target=self._serve, args=(server, listener), name="simulator-server", daemon=True
         )
@@ -66,12 +134,13 @@ class RunningSimulator:
     async def stop(self) -> None:
         """Stop serving in good order; harmless when it has stopped or died."""
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+            self._server.leave()
             await asyncio.to_thread(self._thread.join, _STOP_SECONDS)
 
     async def die(self) -> None:
         """Vanish as a killed process would: connections break, the port refuses, memory is lost."""
-        self._vanish()
+        if self._simulator is not None:
+            self._simulator.die()
         await self.stop()
 
     async def restart(self) -> None:
@@ -79,37 +148,9 @@ class RunningSimulator:
         await self.stop()
         await self.start()
 
-    def _serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
-        async def serve() -> None:
-            self._loop = asyncio.get_running_loop()
-            await server.serve(sockets=[listener])
-
+    def _serve(self, server: _Server, listener: socket.socket) -> None:
         with listener:
-            asyncio.run(serve())
-
-    def _vanish(self) -> None:
-        """Close the port and break every connection; callable from any thread."""
-        server, loop = self._server, self._loop
-        if server is None or loop is None or loop.is_closed():
-            return
-
-        def vanish() -> None:
-            server.should_exit = server.force_exit = True
-            for listening in getattr(server, "servers", ()):
-                listening.close()
-            for connection in list(server.server_state.connections):
-                if connection.transport is not None:
-                    connection.transport.abort()
-
-        loop.call_soon_threadsafe(vanish)
-
-
-def abort_connection(server: uvicorn.Server, peer: tuple[str, int]) -> None:
-    """Break the connection that comes from ``peer``, without a close frame."""
-    for connection in list(server.server_state.connections):
-        transport = connection.transport
-        if transport is not None and transport.get_extra_info("peername") == peer:
-            transport.abort()
+            asyncio.run(server.serve(sockets=[listener]))
 
 
 @contextlib.asynccontextmanager
@@ -142,13 +183,15 @@ def serve_simulator(
     simulator = create_simulator(base_directory, faults=faults, **options)
     simulator.on_death = lambda: os._exit(_KILLED)
     server = _uvicorn_server(simulator)
-    simulator.hub.abort = lambda peer: abort_connection(server, peer)
+    simulator.hub.abort = server.abort_connection
     with _listen(port) as listener:
         server.run(sockets=[listener])
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches Nagle's algorithm off for accepted connections;
+    # left out, every answer waits some 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((_HOST, port))
@@ -158,14 +201,13 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _uvicorn_server(simulator: Simulator) -> uvicorn.Server:
-    return uvicorn.Server(
+def _uvicorn_server(simulator: Simulator) -> _Server:
+    return _Server(
         uvicorn.Config(
             simulator,
             log_level="warning",
             access_log=False,
             lifespan="on",
             ws_ping_interval=None,  # the real server sends no pings
-            timeout_graceful_shutdown=1,
         )
     )
