@@ -1,0 +1,270 @@
+"""Running an attempt, on the harness: every way it can end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from genjobs.application.submit import InlineMedia, Submission
+from genjobs.domain.errors import EngineFailed, NodeError, OutOfMemory
+from genjobs.domain.job import CancelMethod, Job
+from genjobs.domain.lifecycle import JobStatus
+from genjobs.testing import Harness, Script, a_workflow, open_harness, png_bytes
+from genjobs.testing.contracts.engine import loading
+
+USER = "u_1"
+
+
+async def submitted(harness: Harness, **parts: object) -> Job:
+    submission = Submission(workflow=a_workflow(), **parts)  # type: ignore[arg-type]
+    return await harness.genjobs.submit(harness.genjobs.owner(USER), submission)
+
+
+async def read(harness: Harness, job: Job) -> Job:
+    return (await harness.genjobs.get(harness.genjobs.reach(USER), job.id)).job
+
+
+@asynccontextmanager
+async def rendering(harness: Harness, *, stoppable: bool = True) -> AsyncIterator[asyncio.Event]:
+    """Run the next job until it hangs in its render; yields the worker's shutdown."""
+    harness.engine.script.gate = asyncio.Event()
+    harness.engine.script.stoppable = stoppable
+    [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+    shutdown = asyncio.Event()
+    run = asyncio.create_task(harness.worker.run_job(assignment, shutdown))
+    async with asyncio.timeout(10):
+        await harness.engine.begun.wait()
+        yield shutdown
+        await run
+
+
+async def test_completed_job_has_outputs_and_timings(harness: Harness) -> None:
+    harness.engine.script.outputs = {"a.png": png_bytes(), "b.bin": b"", "c.txt": b"hello"}
+    job = await submitted(harness)
+    await harness.run_one()
+
+    done = await read(harness, job)
+    assert done.status is JobStatus.COMPLETED
+    assert [(item.name, item.bytes) for item in done.outputs] == [
+        ("a.png", len(png_bytes())),
+        ("b.bin", 0),
+        ("c.txt", 5),
+    ]
+    assert done.outputs[0].content_type == "image/png"
+    assert {len(item.sha256) for item in done.outputs} == {64}
+    assert all(
+        f"/attempt_{done.attempt}/" in item.key and item.key in harness.artifacts.files
+        for item in done.outputs
+    )
+    assert done.timings.render_seconds is not None
+    assert len(harness.engine.discarded) == 1
+
+
+async def test_inputs_are_staged_under_plain_names(harness: Harness) -> None:
+    submission = Submission(
+        workflow=loading(), media=[InlineMedia(name="photo.png", content=png_bytes())]
+    )
+    await harness.genjobs.submit(harness.genjobs.owner(USER), submission)
+    await harness.run_one()
+
+    [(name, content)] = harness.engine.staged.items()
+    assert (name.endswith("/input_0.png"), content) == (True, png_bytes())
+
+
+@pytest.mark.parametrize("failure", [NodeError("Node 3 failed.", node_id="3"), OutOfMemory()])
+async def test_failure_of_the_workflow_is_final(
+    harness: Harness, failure: NodeError | OutOfMemory
+) -> None:
+    harness.engine.script.error = failure
+    job = await submitted(harness)
+    await harness.run_one()
+
+    done = await read(harness, job)
+    assert done.status is JobStatus.FAILED
+    assert done.error is not None
+    assert (done.error.code, done.error.message) == (failure.code, failure.message)
+    assert len(harness.engine.discarded) == 1
+
+
+async def test_failure_of_the_engine_gets_another_attempt(harness: Harness) -> None:
+    harness.engine.script.error = EngineFailed()
+    job = await submitted(harness)
+    await harness.run_one()
+    assert (await read(harness, job)).status is JobStatus.QUEUED
+
+    harness.engine.script.error = None
+    harness.clock.advance(timedelta(minutes=1))
+    await harness.run_one()
+    done = await read(harness, job)
+    assert (done.status, done.attempt) == (JobStatus.COMPLETED, 2)
+
+
+async def test_engine_that_keeps_failing_fails_the_job(harness: Harness) -> None:
+    harness.engine.script.error = EngineFailed()
+    job = await submitted(harness)
+    for _ in range(3):
+        await harness.run_one()
+        harness.clock.advance(timedelta(minutes=10))
+
+    done = await read(harness, job)
+    assert (done.status, done.attempt) == (JobStatus.FAILED, 3)
+    assert done.error is not None
+    assert (done.error.code, done.error.retryable) == ("engine_failed", True)
+    assert not await harness.run_one()
+
+
+async def test_success_without_outputs_fails(harness: Harness) -> None:
+    harness.engine.script.outputs = {}
+    job = await submitted(harness)
+    await harness.run_one()
+
+    done = await read(harness, job)
+    assert done.error is not None
+    assert done.error.code == "no_output"
+
+
+async def test_cancel_stops_the_render_and_leaves_a_receipt(harness: Harness) -> None:
+    job = await submitted(harness)
+    async with rendering(harness):
+        await harness.genjobs.cancel(harness.genjobs.reach(USER), job.id)
+
+    done = await read(harness, job)
+    assert done.status is JobStatus.CANCELLED
+    assert done.cancellation is not None
+    assert done.cancellation.method is CancelMethod.INTERRUPTED
+    assert done.cancellation.stopped_at is not None
+    assert done.outputs == ()
+    assert not any("attempt_1" in key for key in harness.artifacts.files)
+
+
+async def test_cancel_that_the_render_outruns_is_too_late(harness: Harness) -> None:
+    job = await submitted(harness)
+    async with rendering(harness, stoppable=False):
+        await harness.genjobs.cancel(harness.genjobs.reach(USER), job.id)
+        await asyncio.sleep(0.7)  # the worker hears of it
+        assert harness.engine.script.gate is not None
+        harness.engine.script.gate.set()
+
+    done = await read(harness, job)
+    assert done.status is JobStatus.COMPLETED
+    assert done.cancellation is not None
+    assert done.cancellation.method is CancelMethod.TOO_LATE
+
+
+async def test_shutdown_gives_the_job_back_uncharged(harness: Harness) -> None:
+    job = await submitted(harness)
+    async with rendering(harness) as shutdown:
+        shutdown.set()
+
+    again = await read(harness, job)
+    assert (again.status, again.attempt) == (JobStatus.QUEUED, 1)
+    assert harness.jobs.rows[job.id].charged == 0
+
+
+async def test_run_past_its_time_fails(harness: Harness) -> None:
+    job = await submitted(harness, run_timeout=timedelta(seconds=1))
+    async with rendering(harness):
+        pass  # nobody stops it but its deadline
+
+    done = await read(harness, job)
+    assert done.error is not None
+    assert (done.status, done.error.code) == (JobStatus.FAILED, "run_timeout")
+
+
+async def test_overtaken_attempt_stops_and_leaves_no_files(harness: Harness) -> None:
+    job = await submitted(harness)
+    async with rendering(harness):
+        harness.clock.advance(timedelta(minutes=1))
+        await harness.supervisor.tick()
+        assert (await read(harness, job)).status is JobStatus.QUEUED
+
+    assert (await read(harness, job)).status is JobStatus.QUEUED
+    assert harness.artifacts.files == {}
+
+
+async def test_late_completion_of_an_overtaken_attempt_is_swept(harness: Harness) -> None:
+    job = await submitted(harness)
+    async with rendering(harness, stoppable=False):
+        harness.clock.advance(timedelta(minutes=1))
+        await harness.supervisor.tick()
+        assert harness.engine.script.gate is not None
+        harness.engine.script.gate.set()
+
+    assert (await read(harness, job)).status is JobStatus.QUEUED
+    assert harness.artifacts.files == {}
+
+
+async def test_progress_is_seen_while_it_runs(harness: Harness) -> None:
+    job = await submitted(harness)
+    async with rendering(harness):
+        await asyncio.sleep(0.7)
+        seen = await read(harness, job)
+        assert seen.progress is not None
+        assert seen.progress.fraction == 0.5
+        assert harness.engine.script.gate is not None
+        harness.engine.script.gate.set()
+
+
+async def test_store_that_comes_back_gets_the_outputs(harness: Harness) -> None:
+    job = await submitted(harness)
+    harness.artifacts.available = False
+    [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+    run = asyncio.create_task(harness.worker.run_job(assignment, asyncio.Event()))
+    await harness.engine.begun.wait()
+    await asyncio.sleep(0.2)
+    harness.artifacts.available = True
+    await run
+
+    assert (await read(harness, job)).status is JobStatus.COMPLETED
+    assert len(harness.engine.rendered) == 1  # the upload was tried again, not the render
+
+
+async def test_store_that_is_away_before_the_render_charges_an_attempt() -> None:
+    async with open_harness() as harness:
+        submission = Submission(
+            workflow=loading(), media=[InlineMedia(name="photo.png", content=png_bytes())]
+        )
+        job = await harness.genjobs.submit(harness.genjobs.owner(USER), submission)
+        harness.artifacts.available = False
+        await harness.run_one()
+        assert (await read(harness, job)).status is JobStatus.QUEUED
+        assert harness.engine.rendered == []
+
+        harness.artifacts.available = True
+        harness.clock.advance(timedelta(minutes=1))
+        await harness.run_one()
+        assert (await read(harness, job)).status is JobStatus.COMPLETED
+
+
+async def test_worker_waits_for_its_engine_before_it_takes_a_job(harness: Harness) -> None:
+    job = await submitted(harness)
+    harness.engine.alive = False
+    shutdown = asyncio.Event()
+    working = asyncio.create_task(harness.worker.run(shutdown))
+    await asyncio.sleep(0.1)
+    assert (await read(harness, job)).attempt == 0
+
+    harness.engine.alive = True
+    async with asyncio.timeout(10):
+        while (await read(harness, job)).status is not JobStatus.COMPLETED:
+            await asyncio.sleep(0.02)
+        shutdown.set()
+        await working
+
+
+async def test_cancelled_task_stops_the_prompt_and_gives_the_job_back(harness: Harness) -> None:
+    job = await submitted(harness)
+    harness.engine.script = Script(gate=asyncio.Event())
+    [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+    run = asyncio.create_task(harness.worker.run_job(assignment, asyncio.Event()))
+    await harness.engine.begun.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+    assert (await read(harness, job)).status is JobStatus.QUEUED
+    assert len(harness.engine.discarded) == 1

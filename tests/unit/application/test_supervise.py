@@ -1,0 +1,41 @@
+"""What time does to jobs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from genjobs.application.submit import Submission
+from genjobs.domain.lifecycle import JobStatus
+from genjobs.testing import Harness, a_workflow
+
+
+async def test_tick_expires_what_waited_too_long(harness: Harness) -> None:
+    owner = harness.genjobs.owner("u_1")
+    for _ in range(120):  # more than one batch
+        await harness.genjobs.submit(owner, Submission(workflow=a_workflow()))
+    harness.clock.advance(timedelta(minutes=29))
+    assert (await harness.supervisor.tick()).expired == 0
+    harness.clock.advance(timedelta(minutes=2))
+    tick = await harness.supervisor.tick()
+
+    assert (tick.expired, tick.overview.queued) == (120, 0)
+    assert (await harness.supervisor.tick()).expired == 0
+
+
+async def test_reads_expire_nothing(harness: Harness) -> None:
+    owner = harness.genjobs.owner("u_1")
+    job = await harness.genjobs.submit(owner, Submission(workflow=a_workflow()))
+    harness.clock.advance(timedelta(days=1))
+    reach = harness.genjobs.reach("u_1")
+
+    assert (await harness.genjobs.get(reach, job.id)).job.status is JobStatus.QUEUED
+    assert (await harness.genjobs.list(reach)).views[0].job.status is JobStatus.QUEUED
+
+
+async def test_unstarted_job_is_taken_back(harness: Harness) -> None:
+    await harness.genjobs.submit(harness.genjobs.owner("u_1"), Submission(workflow=a_workflow()))
+    await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+    harness.clock.advance(timedelta(minutes=11))
+
+    assert (await harness.supervisor.tick()).reclaimed == 1
+    assert await harness.run_one()

@@ -1,0 +1,122 @@
+"""Workflow graphs: what is refused, and what is sent to ComfyUI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from genjobs.domain.catalogue import CORE_NODES, NodeCatalogue, NodeClass
+from genjobs.domain.errors import CyclicWorkflow, InvalidWorkflow, UnknownMedia
+from genjobs.domain.media import MediaKind
+from genjobs.domain.workflow import Workflow, load_workflow, parse_workflow
+from genjobs.testing import a_workflow
+from genjobs.testing.contracts.engine import loading
+
+
+def parsed(graph: dict[str, Any], catalogue: NodeCatalogue | None = None) -> Workflow:
+    return parse_workflow(graph, catalogue or NodeCatalogue())
+
+
+def test_workflow_survives_storage() -> None:
+    workflow = parsed(a_workflow())
+    assert load_workflow(workflow.encoded, NodeCatalogue()) == workflow
+
+
+def test_editor_leftovers_are_dropped() -> None:
+    graph = a_workflow()
+    graph["1"]["_meta"] = {"title": "secret name"}
+    assert b"secret" not in parsed(graph).encoded
+
+
+def test_thousand_nodes_in_a_row_are_fine() -> None:
+    graph: dict[str, Any] = {"0": a_workflow()["1"]}
+    for n in range(1, 999):
+        graph[str(n)] = {"class_type": "ImageInvert", "inputs": {"image": [str(n - 1), 0]}}
+    graph["999"] = {"class_type": "SaveImage", "inputs": {"images": ["998", 0]}}
+    assert len(parsed(graph).needed()) == 1000
+
+
+def test_node_linked_to_itself_is_a_cycle() -> None:
+    graph = a_workflow()
+    graph["2"]["inputs"]["image"] = ["2", 0]
+    with pytest.raises(CyclicWorkflow) as refused:
+        parsed(graph)
+    assert refused.value.node_id == "2"
+
+
+def test_diamond_is_no_cycle() -> None:
+    graph = a_workflow()
+    blend = {"image1": ["1", 0], "image2": ["2", 0], "blend_factor": 0.5, "blend_mode": "normal"}
+    graph["3"] = {"class_type": "ImageBlend", "inputs": blend}
+    graph["9"]["inputs"]["images"] = ["3", 0]
+    assert parsed(graph).needed() == {"1", "2", "3", "9"}
+
+
+def test_node_that_no_output_needs_is_not_counted() -> None:
+    graph = a_workflow()
+    graph["50"] = {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}}
+    assert "50" not in parsed(graph).needed()
+
+
+def test_class_that_nobody_knows_may_be_an_output() -> None:
+    parsed({"1": {"class_type": "SomeCustomSaver", "inputs": {}}})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {1, 2}, b"bytes"])
+def test_what_json_cannot_carry_is_refused(value: object) -> None:
+    with pytest.raises(InvalidWorkflow):
+        parsed(a_workflow(x=value))
+
+
+def test_endless_nesting_is_refused() -> None:
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = {"a": deep}
+    with pytest.raises(InvalidWorkflow):
+        parsed(a_workflow(x=deep))
+
+
+def test_files_and_prefixes_are_replaced() -> None:
+    graph = loading()
+    graph["9"]["inputs"]["filename_prefix"] = "../%year%/my pic"
+    graph["8"] = {"class_type": "SomeCustomSaver", "inputs": {"filename_prefix": "other/x"}}
+    document = parsed(graph).bound({"photo.png": "genjobs/1/input_0.png"}, "genjobs/1")
+
+    assert document["1"]["inputs"]["image"] == "genjobs/1/input_0.png"
+    assert document["9"]["inputs"]["filename_prefix"] == "genjobs/1/my_pic"
+    assert document["8"]["inputs"]["filename_prefix"] == "genjobs/1/x"
+    assert graph["9"]["inputs"]["filename_prefix"] == "../%year%/my pic"  # the original is kept
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "..", "%date%", 5, None, ["1", 0], "a/" * 50])
+def test_any_prefix_becomes_a_plain_one(prefix: object) -> None:
+    graph = a_workflow()
+    graph["9"]["inputs"]["filename_prefix"] = prefix
+    stem = parsed(graph).bound({}, "genjobs/1")["9"]["inputs"]["filename_prefix"]
+    assert stem.startswith("genjobs/1/")
+    assert stem.removeprefix("genjobs/1/").replace("_", "").replace("-", "").isalnum()
+
+
+def test_every_known_file_input_must_name_media() -> None:
+    for name, known in CORE_NODES.items():
+        for input_name in known.files:
+            graph = a_workflow()
+            graph["x"] = {"class_type": name, "inputs": {input_name: "/etc/passwd"}}
+            with pytest.raises(UnknownMedia):
+                parsed(graph).file_uses(frozenset({"photo.png"}))
+
+
+def test_linked_file_input_is_the_other_nodes_business() -> None:
+    graph = loading()
+    graph["1"]["inputs"]["image"] = ["2", 0]
+    graph["2"]["inputs"]["image"] = "photo.png"
+    assert parsed(graph).file_uses(frozenset()) == ()
+
+
+def test_catalogue_can_be_extended() -> None:
+    catalogue = NodeCatalogue().extended({"Mine": NodeClass(files={"clip": MediaKind.VIDEO})})
+    graph = a_workflow()
+    graph["x"] = {"class_type": "Mine", "inputs": {"clip": "v.mp4"}}
+    [use] = parsed(graph, catalogue).file_uses(frozenset({"v.mp4"}))
+    assert (use.node_id, use.input_name, use.kind) == ("x", "clip", MediaKind.VIDEO)
