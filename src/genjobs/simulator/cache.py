@@ -75,10 +75,11 @@ class NodeCache:
     def _sign(self, prompt: Mapping[str, Any], node_id: str) -> str:
         if node_id in self._signatures:
             return self._signatures[node_id]
+        # Stands for what an invalid branch, which never runs, may hold: nothing, a cycle, rubbish.
+        self._signatures[node_id] = uuid.uuid4().hex
         node = prompt.get(node_id)
         if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
-            return uuid.uuid4().hex  # an invalid branch is never run
-        self._signatures[node_id] = uuid.uuid4().hex  # ends the recursion in an invalid cycle
+            return self._signatures[node_id]
         inputs = []
         for name, value in sorted(node["inputs"].items()):
             if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
