@@ -102,7 +102,11 @@ def simulator(
     from genjobs.simulator import serve_simulator
 
     settings = _settings()
-    serve_simulator(directory or settings.data_directory / "comfyui", port=port)
+    serve_simulator(
+        directory or settings.data_directory / "comfyui",
+        port=port,
+        announce=lambda url: typer.echo(f"simulator listening at {url}", err=True),
+    )
 
 
 @app.command()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import structlog
 import uvicorn
 
 from genjobs import bootstrap
@@ -21,6 +22,9 @@ from genjobs.settings import Settings
 
 #: How long open requests may take once the server is told to stop.
 _GRACE_SECONDS: Final = 5
+
+
+_log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -66,9 +70,10 @@ async def serve(
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets=[listener]))
                 beside = await _beside(group, adapters, stop, worker=worker, supervisor=supervisor)
+                while not server.started and not serving.done():
+                    await asyncio.sleep(0.01)
+                _log.info("api.listening", address=base_url)
                 if ready is not None:
-                    while not server.started and not serving.done():
-                        await asyncio.sleep(0.01)
                     ready(base_url, stop)
                 await _first(serving, stop)
                 stop.set()
@@ -166,7 +171,9 @@ async def _first(task: asyncio.Task[Any], stop: asyncio.Event) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle's algorithm off for what it accepts; otherwise
+    # small answers wait some 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

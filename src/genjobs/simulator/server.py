@@ -172,11 +172,17 @@ async def running_simulator(
 
 
 def serve_simulator(
-    base_directory: Path, port: int, *, faults: Faults | None = None, **options: Any
+    base_directory: Path,
+    port: int,
+    *,
+    announce: Callable[[str], None],
+    faults: Faults | None = None,
+    **options: Any,
 ) -> None:
     """
     Serve a simulator in this process until it is told to stop (SIGINT, SIGTERM); blocks.
 
+    ``announce`` is told the address once connections are accepted (they wait for the server).
     The fault ``die_at`` ends the process with status 137. ``options`` are those of
     ``create_simulator``.
     """
@@ -185,6 +191,8 @@ def serve_simulator(
     server = _uvicorn_server(simulator)
     simulator.hub.abort = server.abort_connection
     with _listen(port) as listener:
+        listener.listen()
+        announce(f"http://{_HOST}:{listener.getsockname()[1]}")
         server.run(sockets=[listener])
 
 

@@ -15,7 +15,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 from genjobs.simulator import serve_simulator
-serve_simulator(Path(sys.argv[1]), int(sys.argv[2]))
+serve_simulator(Path(sys.argv[1]), int(sys.argv[2]), announce=print)
 """
 
 

@@ -1,0 +1,70 @@
+"""The project's own rules: documents, pins, imports, sizes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.docs import DOCUMENTS, ROOT
+
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PINS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_document_is_as_the_code_draws_it(name: str) -> None:
+    assert (ROOT / name).read_text() == DOCUMENTS[name](), "run `make docs`"
+
+
+@pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
+def test_pins_are_exact_and_hashed_and_name_no_address(path: Path) -> None:
+    text = path.read_text()
+    assert "://" not in text
+    assert not re.search(r"^\s*-", re.sub(r"^\s+--hash=\S+.*$", "", text, flags=re.M), flags=re.M)
+    requirements = re.split(r"\n(?=\S)", text.strip())
+    assert requirements
+    for requirement in requirements:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+ ", requirement), requirement
+        assert "--hash=sha256:" in requirement
+
+
+def test_no_lock_with_addresses_is_tracked() -> None:
+    git = ["git", "-C", str(ROOT), "ls-files"]
+    tracked = subprocess.run(git, capture_output=True, text=True, check=False).stdout.split()
+    names = {Path(name).name for name in tracked}
+    assert not names & {"uv.lock", "pylock.toml", "poetry.lock", "package-lock.json"}
+
+
+def test_public_vocabulary_loads_no_third_party() -> None:
+    script = (
+        "import sys; before = set(sys.modules); import genjobs; "
+        "print(*sorted({n.split('.')[0] for n in set(sys.modules) - before}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(done.stdout.split()) <= sys.stdlib_module_names | {"genjobs"}
+
+
+def test_serving_loads_no_migrations_and_no_test_kit() -> None:
+    script = (
+        "import sys; from genjobs.bootstrap import build_api; import genjobs.adapters.postgres; "
+        "print(*sorted({n.split('.')[0] for n in sys.modules}), "
+        "*(n for n in sys.modules if n.startswith('genjobs.testing')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.split())
+    assert not loaded & {"alembic", "sqlalchemy", "pytest", "PIL", "genjobs.testing", "websockets"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_module_opens_by_saying_what_it_is_and_stays_readable(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith('"""'), "a module opens with its docstring"
+    assert len(text.splitlines()) <= 300, "would a reader rather have two?"

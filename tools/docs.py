@@ -1,0 +1,133 @@
+"""Documents that are drawn from the code. ``python -m tools.docs`` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic_core import PydanticUndefined
+
+from genjobs.api.problems import HTTP_CODES, status_of
+from genjobs.domain import errors
+from genjobs.domain.deadlines import Deadlines
+from genjobs.domain.errors import JobFailure, default_message
+from genjobs.domain.lifecycle import FINAL, TRANSITIONS, JobStatus, Phase
+from genjobs.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+_NOTE: Final = "<!-- Drawn from the code by `make docs`; do not edit. -->\n"
+
+
+def lifecycle() -> str:
+    """Return docs/job-lifecycle.md."""
+    lines = [
+        "# The life of a job",
+        "",
+        _NOTE,
+        "A job is in one of five states; the last three are final. Why a job failed is",
+        "`error.code`, never another state. `phase` tells what a running job is doing:",
+        f"{', '.join(f'`{phase.value}`' for phase in Phase)}.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> queued: submitted",
+    ]
+    lines += [
+        f"    {step.source.value} --> {step.target.value}: {step.event.value}"
+        for step in TRANSITIONS
+    ]
+    lines += [f"    {status.value} --> [*]" for status in JobStatus if status in FINAL]
+    lines += ["```", "", "| from | event | to | meaning |", "|---|---|---|---|"]
+    lines += [
+        f"| {step.source.value} | {step.event.value} | {step.target.value} | {step.meaning} |"
+        for step in TRANSITIONS
+    ]
+    lines += [
+        "",
+        "## Durations",
+        "",
+        "Defaults; a job may set its own queue and run time-outs and retention.",
+        "",
+        "| what | default |",
+        "|---|---|",
+    ]
+    deadlines = Deadlines()
+    for name in Deadlines.__dataclass_fields__:
+        value = getattr(deadlines, name)
+        shown = value if isinstance(value, int) else f"{value.total_seconds():g} s"
+        lines.append(f"| {name.replace('_', ' ')} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+def error_list() -> str:
+    """Return docs/errors.md."""
+    lines = [
+        "# Errors",
+        "",
+        _NOTE,
+        "A refused request is answered with a problem document (RFC 9457). Go by `code`: it is",
+        "never renamed. `retryable` tells whether the same request may succeed later, unchanged.",
+        "",
+        "## Refusals",
+        "",
+        "| status | code | retryable | meaning |",
+        "|---|---|---|---|",
+    ]
+    refusals = [(status, code, False, title) for code, (status, title) in HTTP_CODES.items()] + [
+        (status_of(cls), cls.code, cls.retryable, default_message(cls))
+        for cls in errors.leaves()
+        if status_of(cls) < 500 or cls is errors.Unavailable
+        if not cls.__subclasses__() or cls is errors.InvalidWorkflow or cls is errors.InvalidMedia
+    ]
+    lines += [
+        f"| {status} | `{code}` | {'yes' if retryable else 'no'} | {meaning} |"
+        for status, code, retryable, meaning in sorted(refusals)
+    ]
+    lines += [
+        "",
+        "## Failed jobs",
+        "",
+        "A job that failed has `error {code, message, node_id, node_class, retryable}`. Messages",
+        "carry no path, traceback, address or list of what is installed.",
+        "",
+        "| code | retryable | meaning |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{cls.code}` | {'yes' if cls.retryable else 'no'} | {default_message(cls)} |"
+        for cls in errors.leaves(JobFailure)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def environment() -> str:
+    """Return .env.example."""
+    lines = ["# Every setting of genjobs, with its default. Drawn from the code by `make docs`."]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if default is PydanticUndefined or default is None:
+            shown = ""
+        elif hasattr(default, "get_secret_value"):
+            shown = default.get_secret_value()
+        else:
+            shown = str(default)
+        lines += ["", f"# {field.description}", f"#GENJOBS_{name.upper()}={shown}"]
+    return "\n".join(lines) + "\n"
+
+
+DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
+    "docs/job-lifecycle.md": lifecycle,
+    "docs/errors.md": error_list,
+    ".env.example": environment,
+}
+
+
+def main() -> None:
+    """Write every document."""
+    for name, draw in DOCUMENTS.items():
+        (ROOT / name).write_text(draw())
+
+
+if __name__ == "__main__":
+    main()
