@@ -71,17 +71,21 @@ async def test_demo_killed_in_mid_render_is_finished_after_a_restart(data: Path)
 
 
 async def test_server_and_database_killed_together_come_back(data: Path) -> None:
-    async with running(data, "serve", "--port", "0", "--no-worker") as serve:
-        async with client(await base_url(serve)) as http:
-            made = (await http.post("/v1/jobs", json=body(a_workflow()))).json()
+    async with (
+        running(data, "serve", "--port", "0", "--no-worker") as serve,
+        client(await base_url(serve)) as http,
+    ):
+        made = (await http.post("/v1/jobs", json=body(a_workflow()))).json()
         for pid in servers_of(data):
             os.kill(pid, 9)
         serve.kill()
         await serve.ends()
 
-    async with running(data, "serve", "--port", "0") as serve:
-        async with client(await base_url(serve)) as http:
-            assert (await final(http, made["id"]))["status"] == "completed"
+    async with (
+        running(data, "serve", "--port", "0") as serve,
+        client(await base_url(serve)) as http,
+    ):
+        assert (await final(http, made["id"]))["status"] == "completed"
     assert servers_of(data) == []
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from genjobs.application.query import JobFilter
-from genjobs.application.submit import (
+from genjobs.application.submission import (
     InlineMedia,
     MediaByUpload,
     MediaByUrl,

@@ -21,7 +21,8 @@ from genjobs.application.query import (
     ListJobs,
     SignedOutput,
 )
-from genjobs.application.submit import Submission, SubmitJob
+from genjobs.application.submission import Submission
+from genjobs.application.submit import SubmitJob
 from genjobs.domain.ids import JobId, TenantId
 from genjobs.domain.job import Job
 from genjobs.domain.ports import ArtifactStore, Authenticator, JobStore

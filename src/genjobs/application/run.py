@@ -9,15 +9,14 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import structlog
 
+from genjobs.application.attempt import Ending, Run, StopReason, described, unless_stopped, within
 from genjobs.application.transfer import Transfer
 from genjobs.domain.artifacts import Output, attempt_prefix
 from genjobs.domain.attempts import (
@@ -26,9 +25,7 @@ from genjobs.domain.attempts import (
     BeatReply,
     Completed,
     Crashed,
-    Execution,
     Failed,
-    Outcome,
     Recorded,
     Released,
     StartedJob,
@@ -49,7 +46,7 @@ from genjobs.domain.errors import (
     WorkflowRefused,
 )
 from genjobs.domain.ids import ExecutionId, job_text
-from genjobs.domain.job import CancelMethod, JobError, Progress, Timings
+from genjobs.domain.job import CancelMethod, JobError, Progress
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.ports import (
     ArtifactStore,
@@ -73,53 +70,7 @@ _DISCARD_LIMIT: Final = timedelta(seconds=30)
 #: Not the workflow's fault: the job gets another attempt.
 _MACHINE_FAILURES: Final = (EngineFailed, InputUnavailable)
 
-Ending = Outcome | Crashed | Released
-_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
-
-
-class _StopReason(StrEnum):
-    CANCEL = "cancel"
-    DEADLINE = "deadline"
-    LEASE_LOST = "lease_lost"
-    RELEASE = "release"
-
-
-@dataclass(slots=True, kw_only=True)
-class _Run:
-    """What is known of an attempt while it runs; the heartbeat reads it, the steps write it."""
-
-    execution: Execution
-    phase: Phase = Phase.PREPARING
-    progress: Progress | None = None
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    reason: _StopReason | None = None
-    stop_asked_at: float | None = None
-    render_started: float | None = None
-    prepare_seconds: float | None = None
-    render_seconds: float | None = None
-    upload_seconds: float | None = None
-
-    def ask_stop(self, reason: _StopReason, at: float) -> None:
-        """Stop the render; the first reason stands, except that a lost lease beats all."""
-        if self.reason is None or reason is _StopReason.LEASE_LOST:
-            self.reason = reason
-            self.stop_asked_at = at
-        self.stop.set()
-
-    def gpu_seconds_since_asked(self, now: float) -> float:
-        """Return how long the renderer was held after the worker was told to stop."""
-        if self.render_started is None or self.stop_asked_at is None:
-            return 0.0
-        return now - max(self.render_started, self.stop_asked_at)
-
-    def timings(self) -> Timings:
-        return Timings(
-            prepare_seconds=self.prepare_seconds,
-            render_seconds=self.render_seconds,
-            upload_seconds=self.upload_seconds,
-            gpu_seconds=self.render_seconds,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +102,9 @@ class RunJob:
             log.info("job.start_refused")
             return
         log.info("job.started")
-        run = _Run(execution=started.execution)
+        run = Run(execution=started.execution)
         if started.cancel_requested:
-            run.ask_stop(_StopReason.CANCEL, self.clock.monotonic())
+            run.ask_stop(StopReason.CANCEL, self.clock.monotonic())
         heart = asyncio.create_task(self._beat(run))
         watch = asyncio.create_task(self._watch(shutdown, run))
         try:
@@ -176,14 +127,14 @@ class RunJob:
             # Perhaps it was recorded and only the answer was lost: the repeat will say.
             return await self.ledger.start(assignment, execution_id, now=self.clock.now())
 
-    async def _attempt(self, started: StartedJob, run: _Run) -> Ending:
+    async def _attempt(self, started: StartedJob, run: Run) -> Ending:
         transfer = Transfer(artifacts=self.artifacts, engine=self.engine, probe=self.probe)
         try:
             begun = self.clock.monotonic()
             try:
-                files = await _unless_stopped(
+                files = await unless_stopped(
                     run.stop,
-                    _within(
+                    within(
                         self.deadlines.prepare,
                         transfer.stage(started.execution.execution_id, started.inputs),
                         InputUnavailable(),
@@ -198,7 +149,7 @@ class RunJob:
             outputs = await self._upload(transfer, rendered, run)
             return Completed(outputs=outputs, timings=run.timings())
         except JobFailure as failure:
-            if run.reason is _StopReason.RELEASE:
+            if run.reason is StopReason.RELEASE:
                 return Released()
             if isinstance(failure, _MACHINE_FAILURES):
                 return Crashed(error=JobError.of(failure))
@@ -206,7 +157,7 @@ class RunJob:
         except RenderInterrupted:
             return self._interrupted(run)
 
-    async def _render(self, started: StartedJob, run: _Run, files: dict[str, str]) -> Rendered:
+    async def _render(self, started: StartedJob, run: Run, files: dict[str, str]) -> Rendered:
         try:
             workflow = load_workflow(started.workflow, self.catalogue)
         except GenjobsError as exc:
@@ -235,12 +186,12 @@ class RunJob:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not render.done() and not run.stop.is_set():
-                run.ask_stop(_StopReason.DEADLINE, self.clock.monotonic())
-            return await _within(grace, render, EngineFailed("ComfyUI did not stop when asked to."))
+                run.ask_stop(StopReason.DEADLINE, self.clock.monotonic())
+            return await within(grace, render, EngineFailed("ComfyUI did not stop when asked to."))
         except asyncio.CancelledError:
             # This process is being taken away, which looks the same for a cancel and for a
             # preemption: stop the prompt first, the job row decides what it was.
-            run.ask_stop(_StopReason.RELEASE, self.clock.monotonic())
+            run.ask_stop(StopReason.RELEASE, self.clock.monotonic())
             await asyncio.wait({render}, timeout=grace.total_seconds())
             raise
         finally:
@@ -249,9 +200,7 @@ class RunJob:
             await asyncio.gather(render, stop, return_exceptions=True)
             run.render_seconds = self.clock.monotonic() - begun
 
-    async def _upload(
-        self, transfer: Transfer, rendered: Rendered, run: _Run
-    ) -> tuple[Output, ...]:
+    async def _upload(self, transfer: Transfer, rendered: Rendered, run: Run) -> tuple[Output, ...]:
         """Store the outputs; a store that fails is tried again, never the render."""
         execution = run.execution
         begun = self.clock.monotonic()
@@ -265,15 +214,15 @@ class RunJob:
                     await asyncio.sleep(_RETRY.total_seconds())
 
         try:
-            return await _within(self.deadlines.upload, store_all(), OutputNotStored())
+            return await within(self.deadlines.upload, store_all(), OutputNotStored())
         finally:
             run.upload_seconds = self.clock.monotonic() - begun
 
-    def _interrupted(self, run: _Run) -> Ending:
+    def _interrupted(self, run: Run) -> Ending:
         match run.reason:
-            case _StopReason.DEADLINE:
+            case StopReason.DEADLINE:
                 return Failed(error=JobError.of(RunTimeout()), timings=run.timings())
-            case _StopReason.CANCEL:
+            case StopReason.CANCEL:
                 return Stopped(
                     method=CancelMethod.INTERRUPTED,
                     stopped_at=self.clock.now(),
@@ -283,7 +232,7 @@ class RunJob:
             case _:  # given back; for a lost lease the fence will answer
                 return Released()
 
-    async def _record(self, run: _Run, ending: Ending) -> None:
+    async def _record(self, run: Run, ending: Ending) -> None:
         execution = run.execution
         log = _log.bind(job_id=job_text(execution.job_id), attempt=execution.attempt)
         until = self.clock.monotonic() + _RECORD_PATIENCE.total_seconds()
@@ -303,7 +252,7 @@ class RunJob:
                     log.error("job.outcome_not_recorded")
                     return
                 await asyncio.sleep(_RETRY.total_seconds())
-        log.info("job.ended", recorded=recorded.value, **_described(ending))
+        log.info("job.ended", recorded=recorded.value, **described(ending))
         if recorded is Recorded.STALE and isinstance(ending, Completed):
             # Read, not guessed: the recorded outcome is another attempt's, so these are nobody's.
             with suppress(Unavailable):  # swept by prefix later
@@ -311,7 +260,7 @@ class RunJob:
                     attempt_prefix(execution.owner, execution.job_id, execution.attempt)
                 )
 
-    async def _beat(self, run: _Run) -> None:
+    async def _beat(self, run: Run) -> None:
         """Renew the lease, carry phase and progress, and learn of a cancel."""
         sent: tuple[Phase, Progress | None] | None = None
         beaten_at = -1e9
@@ -330,51 +279,20 @@ class RunJob:
                     self._heed(run, replies[run.execution.execution_id])
             await asyncio.sleep(PROGRESS_INTERVAL.total_seconds())
 
-    def _heed(self, run: _Run, reply: BeatReply) -> None:
+    def _heed(self, run: Run, reply: BeatReply) -> None:
         if reply is BeatReply.CANCEL:
-            run.ask_stop(_StopReason.CANCEL, self.clock.monotonic())
+            run.ask_stop(StopReason.CANCEL, self.clock.monotonic())
         elif reply is BeatReply.LEASE_LOST:
-            run.ask_stop(_StopReason.LEASE_LOST, self.clock.monotonic())
+            run.ask_stop(StopReason.LEASE_LOST, self.clock.monotonic())
 
-    async def _watch(self, shutdown: asyncio.Event, run: _Run) -> None:
+    async def _watch(self, shutdown: asyncio.Event, run: Run) -> None:
         await shutdown.wait()
         if run.phase is not Phase.UPLOADING:  # what is rendered is worth storing
-            run.ask_stop(_StopReason.RELEASE, self.clock.monotonic())
+            run.ask_stop(StopReason.RELEASE, self.clock.monotonic())
 
-    async def _discard(self, run: _Run) -> None:
+    async def _discard(self, run: Run) -> None:
         try:
             async with asyncio.timeout(_DISCARD_LIMIT.total_seconds()):
                 await self.engine.discard(run.execution.execution_id)
         except (EngineFailed, TimeoutError):
             _log.warning("job.engine_not_cleaned", job_id=job_text(run.execution.job_id))
-
-
-async def _within(limit: timedelta, work: Awaitable[_T], failure: JobFailure) -> _T:
-    try:
-        async with asyncio.timeout(limit.total_seconds()):
-            return await work
-    except TimeoutError:
-        raise failure from None
-
-
-async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | None:
-    """Return what ``work`` returns, or None as soon as ``stop`` is set."""
-    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return doing.result() if doing.done() else None
-    finally:
-        doing.cancel()
-        stopping.cancel()
-        await asyncio.gather(doing, stopping, return_exceptions=True)
-
-
-def _described(ending: Ending) -> dict[str, object]:
-    """Return what a log line says of an ending."""
-    said: dict[str, object] = {"outcome": type(ending).__name__.lower()}
-    match ending:
-        case Failed(error=error) | Crashed(error=error):
-            said |= {"code": error.code, "node_class": error.node_class}
-        case Completed(outputs=outputs):
-            said["outputs"] = len(outputs)
-    return said

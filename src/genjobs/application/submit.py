@@ -7,80 +7,33 @@ Which HTTP status a refusal becomes, and how a body is read, is the API's busine
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from genjobs.domain import limits
+from genjobs.application.submission import (
+    InlineMedia,
+    Submission,
+    check_fields,
+    content_type_of,
+    idempotency_of,
+    inline_media,
+    wanted_kinds,
+)
 from genjobs.domain.artifacts import InputFile, input_key, job_prefix
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.errors import (
-    GenjobsError,
-    InvalidMedia,
-    InvalidRequest,
-    MediaTooLarge,
-    MediaTypeRefused,
-    MediaUploadUnsupported,
-    MediaUrlUnsupported,
-    TooManyMedia,
-    Unavailable,
-)
+from genjobs.domain.errors import GenjobsError, Unavailable
 from genjobs.domain.ids import JobId
-from genjobs.domain.job import Idempotency, Job, NewJob
-from genjobs.domain.media import UNKNOWN, MediaKind, sniff
+from genjobs.domain.job import Job, NewJob
 from genjobs.domain.ports import ArtifactStore, Clock, IdSource, JobStore, Signals
 from genjobs.domain.tenancy import Owner
-from genjobs.domain.workflow import Workflow, canonical_json, parse_workflow, pointer
+from genjobs.domain.workflow import parse_workflow
 
 _CHUNK: Final = 256 * 1024
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InlineMedia:
-    """A media entry whose content came with the request."""
-
-    name: str
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaByUrl:
-    """A media entry to be downloaded."""
-
-    name: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaByUpload:
-    """A media entry uploaded before."""
-
-    name: str
-    upload_id: str
-
-
-MediaSource = InlineMedia | MediaByUrl | MediaByUpload
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """What a caller asks for; None leaves a choice to the deployment's defaults."""
-
-    workflow: object
-    media: Sequence[MediaSource] = ()
-    priority: int = 0
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    queue_timeout: timedelta | None = None
-    run_timeout: timedelta | None = None
-    retention: timedelta | None = None
-    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +56,17 @@ class SubmitJob:
             InvalidInput: the request cannot be accepted; nothing was stored.
             Unavailable: nothing is known of the outcome; repeating with the same key is safe.
         """
-        _check_fields(submission)
+        check_fields(submission)
         workflow = parse_workflow(submission.workflow, self.catalogue)
-        media = _inline(submission.media)
-        kinds = _wanted_kinds(workflow, media)
-        idempotency = _idempotency(submission, workflow)
+        media = inline_media(submission.media)
+        kinds = wanted_kinds(workflow, media)
+        idempotency = idempotency_of(submission, workflow)
         if idempotency is not None:
             earlier = await self.jobs.find_submitted(owner, idempotency)
             if earlier is not None:
                 return earlier, True
         types = {
-            entry.name: _content_type(index, entry, kinds) for index, entry in enumerate(media)
+            entry.name: content_type_of(index, entry, kinds) for index, entry in enumerate(media)
         }
 
         now = self.clock.now()
@@ -185,151 +138,6 @@ class SubmitJob:
         except Unavailable:
             # Not the caller's trouble; files without a row are found and removed later.
             _log.warning("submit.inputs_left_behind", job_id=str(job_id))
-
-
-def _check_fields(submission: Submission) -> None:
-    low, high = limits.PRIORITY_RANGE
-    if not low <= submission.priority <= high:
-        raise InvalidRequest(f"priority must be from {low} to {high}.", pointer="/priority")
-    for name, value, (shortest, longest) in (
-        ("queue_timeout_seconds", submission.queue_timeout, limits.QUEUE_TIMEOUT_RANGE),
-        ("run_timeout_seconds", submission.run_timeout, limits.RUN_TIMEOUT_RANGE),
-        ("retention_seconds", submission.retention, limits.RETENTION_RANGE),
-    ):
-        if value is not None and not shortest <= value <= longest:
-            raise InvalidRequest(
-                f"{name} must be from {shortest.total_seconds():.0f} to "
-                f"{longest.total_seconds():.0f}.",
-                pointer=f"/{name}",
-            )
-    if len(submission.metadata) > limits.MAX_METADATA_KEYS:
-        raise InvalidRequest(
-            f"metadata may have at most {limits.MAX_METADATA_KEYS} keys.", pointer="/metadata"
-        )
-    for key, text in submission.metadata.items():
-        if not 0 < len(key) <= limits.MAX_METADATA_KEY_CHARS or not _storable(key):
-            raise InvalidRequest(
-                f"A metadata key must have 1 to {limits.MAX_METADATA_KEY_CHARS} characters.",
-                pointer="/metadata",
-            )
-        if len(text) > limits.MAX_METADATA_VALUE_CHARS or not _storable(text):
-            raise InvalidRequest(
-                f"A metadata value may have at most {limits.MAX_METADATA_VALUE_CHARS} characters.",
-                pointer=pointer("metadata", key),
-            )
-    key_text = submission.idempotency_key
-    if key_text is not None and not (
-        0 < len(key_text) <= limits.MAX_IDEMPOTENCY_KEY_CHARS
-        and key_text.isascii()
-        and key_text.isprintable()
-    ):
-        raise InvalidRequest(
-            f"Idempotency-Key must be 1 to {limits.MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII "
-            "characters."
-        )
-
-
-def _storable(text: str) -> bool:
-    """Whether the text is valid Unicode without NUL: what a database can hold."""
-    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-def _inline(media: Sequence[MediaSource]) -> tuple[InlineMedia, ...]:
-    if len(media) > limits.MAX_MEDIA:
-        raise TooManyMedia(
-            f"The request has {len(media)} media entries; at most {limits.MAX_MEDIA} are allowed.",
-            pointer="/media",
-        )
-    names: set[str] = set()
-    inline = []
-    for index, entry in enumerate(media):
-        at = f"/media/{index}"
-        _check_name(entry.name, names, at)
-        names.add(entry.name)
-        match entry:
-            case MediaByUrl():
-                raise MediaUrlUnsupported(pointer=f"{at}/url")
-            case MediaByUpload():
-                raise MediaUploadUnsupported(pointer=f"{at}/upload_id")
-            case InlineMedia():
-                inline.append(entry)
-    total = sum(len(entry.content) for entry in inline)
-    if total > limits.MAX_INLINE_MEDIA_BYTES:
-        raise MediaTooLarge(
-            f"The inline media have {total} bytes; at most {limits.MAX_INLINE_MEDIA_BYTES} are "
-            "allowed in all.",
-            pointer="/media",
-        )
-    return tuple(inline)
-
-
-def _check_name(name: str, taken: set[str], at: str) -> None:
-    if not 0 < len(name) <= limits.MAX_MEDIA_NAME_CHARS:
-        raise InvalidMedia(
-            f"A media name must have 1 to {limits.MAX_MEDIA_NAME_CHARS} characters.",
-            pointer=f"{at}/name",
-        )
-    if not name.isprintable() or "/" in name or "\\" in name or name in {".", ".."}:
-        raise InvalidMedia(
-            "A media name must be a plain file name without folders.", pointer=f"{at}/name"
-        )
-    if name in taken:
-        raise InvalidMedia("Two media entries have the same name.", pointer=f"{at}/name")
-
-
-def _wanted_kinds(
-    workflow: Workflow, media: Sequence[InlineMedia]
-) -> Mapping[str, frozenset[MediaKind]]:
-    wanted: dict[str, frozenset[MediaKind]] = {}
-    for use in workflow.file_uses(frozenset(entry.name for entry in media)):
-        wanted[use.media_name] = wanted.get(use.media_name, frozenset()) | {use.kind}
-    return wanted
-
-
-def _content_type(
-    index: int, entry: InlineMedia, wanted: Mapping[str, frozenset[MediaKind]]
-) -> str:
-    """Return what the content shows itself to be, and refuse what its use does not allow."""
-    found = sniff(entry.content)
-    kinds = wanted.get(entry.name, frozenset())
-    if found is UNKNOWN:
-        raise MediaTypeRefused(
-            f"The content of {entry.name!r} is of no type that is accepted.",
-            pointer=f"/media/{index}/data",
-        )
-    for kind in kinds:
-        if found.kind is not kind:
-            raise MediaTypeRefused(
-                f"The content of {entry.name!r} is {found.content_type}, but its node input takes "
-                f"{kind.value}.",
-                pointer=f"/media/{index}/data",
-            )
-    return found.content_type
-
-
-def _idempotency(submission: Submission, workflow: Workflow) -> Idempotency | None:
-    if submission.idempotency_key is None:
-        return None
-    digest = hashlib.sha256(workflow.encoded)
-    for entry in submission.media:
-        match entry:
-            case InlineMedia():
-                source = hashlib.sha256(entry.content).hexdigest()
-            case MediaByUrl():
-                source = entry.url
-            case MediaByUpload():
-                source = entry.upload_id
-        digest.update(canonical_json([type(entry).__name__, entry.name, source]))
-    rest = [
-        submission.priority,
-        dict(submission.metadata),
-        *(
-            None if value is None else value.total_seconds()
-            for value in (submission.queue_timeout, submission.run_timeout, submission.retention)
-        ),
-    ]
-    digest.update(json.dumps(rest, sort_keys=True).encode())
-    return Idempotency(key=submission.idempotency_key, fingerprint=digest.digest())
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:

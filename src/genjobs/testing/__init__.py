@@ -18,7 +18,9 @@ from genjobs.testing.factories import (
 )
 from genjobs.testing.harness import Harness, open_harness
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
-from genjobs.testing.memory_jobs import MemoryJobLedger, MemoryJobs, MemoryJobStore
+from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_rows import MemoryJobs
+from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.scripted_engine import Script, ScriptedEngine
 
 __all__ = [

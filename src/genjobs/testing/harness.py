@@ -24,7 +24,9 @@ from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 from genjobs.testing.clock import FakeClock, SequentialIds
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
-from genjobs.testing.memory_jobs import MemoryJobLedger, MemoryJobs, MemoryJobStore
+from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_rows import MemoryJobs
+from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.scripted_engine import ScriptedEngine
 
 #: The bearer key of a harness.

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from genjobs.application.submit import InlineMedia, Submission
+from genjobs.application.submission import InlineMedia, Submission
 from genjobs.domain.errors import EngineFailed, NodeError, OutOfMemory
 from genjobs.domain.job import CancelMethod, Job
 from genjobs.domain.lifecycle import JobStatus

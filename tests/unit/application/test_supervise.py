@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from genjobs.application.submit import Submission
+from genjobs.application.submission import Submission
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing import Harness, a_workflow
 

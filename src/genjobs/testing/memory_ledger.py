@@ -1,5 +1,5 @@
 """
-Job store and ledger in memory: the whole lifecycle without a database.
+The job ledger in memory: the whole lifecycle without a database.
 
 One event loop, no awaits inside a step, so each step is a transaction. Shares nothing with the
 Postgres adapter but the contract suites.
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from genjobs.domain.attempts import (
     Assignment,
@@ -25,193 +24,18 @@ from genjobs.domain.attempts import (
     StartedJob,
     Stopped,
 )
-from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.errors import IdempotencyMismatch, QueueTimeout, StaleAttempt, WorkerLost
-from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.errors import QueueTimeout, StaleAttempt, WorkerLost
+from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import (
     Cancellation,
     CancelMethod,
-    Idempotency,
-    Job,
     JobError,
-    JobQuery,
-    NewJob,
     Progress,
     Timings,
 )
-from genjobs.domain.lifecycle import JobEvent, JobStatus, Phase, after
-from genjobs.domain.limits import MAX_QUEUE_POSITION
+from genjobs.domain.lifecycle import JobEvent, JobStatus, Phase
 from genjobs.domain.ports import Overview
-from genjobs.domain.tenancy import Owner, Reach
-
-
-@dataclass(slots=True, kw_only=True)
-class _Slot:
-    """A place of the dispatch window, taken."""
-
-    attempt: int
-    start_deadline: datetime | None
-    execution_id: ExecutionId | None = None
-    lease_expires_at: datetime | None = None
-    cancel_requested: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class _Row:
-    """A job as it is stored; ``job`` is the public part."""
-
-    job: Job
-    workflow: bytes
-    not_before: datetime
-    queue_timeout: timedelta
-    version: int = 1
-    charged: int = 0
-    slot: _Slot | None = None
-    #: Attempt and execution to how it ended, for repeats after a lost answer.
-    ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)
-
-    def step(self, event: JobEvent, **changes: object) -> None:
-        """Take a step of the lifecycle; refuses one that the table has not."""
-        self.version += 1
-        status = after(self.job.status, event)
-        self.job = dataclasses.replace(
-            self.job,
-            status=status,
-            version=str(self.version),
-            **changes,  # type: ignore[arg-type]
-        )
-
-    @property
-    def ready(self) -> bool:
-        """Whether the job waits for a slot."""
-        return self.job.status is JobStatus.QUEUED and self.job.eligible and self.slot is None
-
-
-class MemoryJobs:
-    """The data that a store and a ledger share."""
-
-    def __init__(self, *, window: int = 64, deadlines: Deadlines | None = None) -> None:
-        self.window = window
-        self.deadlines = deadlines or Deadlines()
-        self.rows: dict[JobId, _Row] = {}
-        self.keys: dict[tuple[Owner, str], tuple[bytes, JobId]] = {}
-
-    def within(self, reach: Reach, job_id: JobId) -> _Row | None:
-        """Return a row if it is within reach."""
-        row = self.rows.get(job_id)
-        if row is None or row.job.owner.tenant_id != reach.tenant_id:
-            return None
-        return row if reach.user_id in (None, row.job.owner.user_id) else None
-
-    def waiting(self) -> list[_Row]:
-        """Return the rows that wait for a slot, oldest first."""
-        return sorted(
-            (row for row in self.rows.values() if row.ready),
-            key=lambda row: (row.not_before, row.job.id),
-        )
-
-
-class MemoryJobStore:
-    """The ``JobStore`` port."""
-
-    def __init__(self, jobs: MemoryJobs) -> None:
-        self._jobs = jobs
-
-    async def find_submitted(self, owner: Owner, idempotency: Idempotency) -> Job | None:
-        """See the port."""
-        taken = self._jobs.keys.get((owner, idempotency.key))
-        if taken is None:
-            return None
-        fingerprint, job_id = taken
-        if fingerprint != idempotency.fingerprint:
-            raise IdempotencyMismatch
-        return self._view(self._jobs.rows[job_id])
-
-    async def create(self, job: NewJob) -> tuple[Job, bool]:
-        """See the port."""
-        if job.idempotency is not None:
-            earlier = await self.find_submitted(job.owner, job.idempotency)
-            if earlier is not None:
-                return earlier, True
-            self._jobs.keys[job.owner, job.idempotency.key] = (job.idempotency.fingerprint, job.id)
-        row = _Row(
-            job=Job(
-                id=job.id,
-                owner=job.owner,
-                status=JobStatus.QUEUED,
-                eligible=True,
-                attempt=0,
-                priority=job.priority,
-                created_at=job.created_at,
-                queue_deadline=job.queue_deadline,
-                run_timeout=job.run_timeout,
-                retention=job.retention,
-                inputs=job.inputs,
-                metadata=job.metadata,
-                version="1",
-            ),
-            workflow=job.workflow,
-            not_before=job.created_at,
-            queue_timeout=job.queue_deadline - job.created_at,
-        )
-        self._jobs.rows[job.id] = row
-        return self._view(row), False
-
-    async def get(self, reach: Reach, job_id: JobId) -> Job | None:
-        """See the port."""
-        row = self._jobs.within(reach, job_id)
-        return None if row is None else self._view(row)
-
-    async def list_jobs(self, reach: Reach, query: JobQuery) -> Sequence[Job]:
-        """See the port."""
-        found = [
-            row.job
-            for job_id, row in self._jobs.rows.items()
-            if self._jobs.within(reach, job_id)
-            and (query.before is None or job_id < query.before)
-            and (not query.statuses or row.job.status in query.statuses)
-            and (query.created_after is None or row.job.created_at >= query.created_after)
-            and (query.created_before is None or row.job.created_at < query.created_before)
-        ]
-        return sorted(found, key=lambda job: job.id, reverse=True)[: query.limit]
-
-    async def request_cancel(self, reach: Reach, job_id: JobId, *, now: datetime) -> Job | None:
-        """See the port."""
-        row = self._jobs.within(reach, job_id)
-        if row is None:
-            return None
-        if row.job.status is JobStatus.QUEUED:
-            row.slot = None
-            receipt = Cancellation(
-                requested_at=now,
-                method=CancelMethod.DEQUEUED,
-                stopped_at=now,
-                gpu_seconds_after_request=0.0,
-            )
-            row.step(JobEvent.DEQUEUED, finished_at=now, cancellation=receipt)
-        elif row.job.status is JobStatus.RUNNING and row.job.cancellation is None:
-            assert row.slot is not None
-            row.slot.cancel_requested = True
-            row.version += 1
-            row.job = dataclasses.replace(
-                row.job, cancellation=Cancellation(requested_at=now), version=str(row.version)
-            )
-        return self._view(row)
-
-    async def check(self) -> None:
-        """Memory is always there."""
-
-    def _view(self, row: _Row) -> Job:
-        if row.job.status is not JobStatus.QUEUED or not row.job.eligible:
-            return row.job
-        place = 1
-        if row.slot is None:
-            mine = (-row.job.priority, row.job.id)
-            place += sum(
-                other.job.owner == row.job.owner and (-other.job.priority, other.job.id) < mine
-                for other in self._jobs.waiting()
-            )
-        return dataclasses.replace(row.job, queue_position=min(place, MAX_QUEUE_POSITION))
+from genjobs.testing.memory_rows import MemoryJobs, Row, Slot
 
 
 class MemoryJobLedger:
@@ -233,7 +57,7 @@ class MemoryJobLedger:
                 key=lambda row: (-row.job.priority, row.job.id),
             )
             attempt = row.job.attempt + 1
-            row.slot = _Slot(attempt=attempt, start_deadline=now + self._jobs.deadlines.start)
+            row.slot = Slot(attempt=attempt, start_deadline=now + self._jobs.deadlines.start)
             row.step(JobEvent.DISPATCHED, attempt=attempt)
             given.append(Assignment(owner=owner, job_id=row.job.id, attempt=attempt))
         return given
@@ -403,7 +227,7 @@ class MemoryJobLedger:
     def _taken(self) -> int:
         return sum(row.slot is not None for row in self._jobs.rows.values())
 
-    def _held(self, execution: Execution) -> _Row | None:
+    def _held(self, execution: Execution) -> Row | None:
         """Return the row whose slot this execution holds."""
         row = self._jobs.rows.get(execution.job_id)
         if row is None or row.slot is None or row.slot.attempt != execution.attempt:
@@ -415,16 +239,16 @@ class MemoryJobLedger:
         key = (execution.attempt, execution.execution_id)
         return Recorded.YOURS if row and row.ended.get(key) == kind else Recorded.STALE
 
-    def _end(self, row: _Row, execution: Execution, kind: str) -> None:
+    def _end(self, row: Row, execution: Execution, kind: str) -> None:
         row.ended[execution.attempt, execution.execution_id] = kind
         row.slot = None
 
-    def _requeue(self, row: _Row, event: JobEvent, not_before: datetime) -> None:
+    def _requeue(self, row: Row, event: JobEvent, not_before: datetime) -> None:
         row.not_before = not_before
         row.step(event, queue_deadline=not_before + row.queue_timeout, **_AT_REST)
 
     def _charge(
-        self, row: _Row, retry: JobEvent, give_up: JobEvent, error: JobError, now: datetime
+        self, row: Row, retry: JobEvent, give_up: JobEvent, error: JobError, now: datetime
     ) -> None:
         row.charged += 1
         receipt = row.job.cancellation
@@ -439,7 +263,7 @@ class MemoryJobLedger:
             row.step(give_up, finished_at=now, error=error, **_AT_REST)
 
     def _stop(
-        self, row: _Row, receipt: Cancellation, stopped: Stopped | None, now: datetime
+        self, row: Row, receipt: Cancellation, stopped: Stopped | None, now: datetime
     ) -> None:
         done = dataclasses.replace(
             receipt,
@@ -455,7 +279,7 @@ class MemoryJobLedger:
 _AT_REST: dict[str, Phase | Progress | None] = {"phase": None, "progress": None}
 
 
-def _rescue(row: _Row) -> Rescue:
+def _rescue(row: Row) -> Rescue:
     return Rescue(
         owner=row.job.owner, job_id=row.job.id, attempt=row.job.attempt, status=row.job.status
     )

@@ -1,0 +1,101 @@
+"""
+An attempt while it runs: what is known of it, how it may end, and waiting within limits.
+
+The steps themselves are in ``run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from genjobs.domain.attempts import Completed, Crashed, Execution, Failed, Outcome, Released
+from genjobs.domain.errors import JobFailure
+from genjobs.domain.job import Progress, Timings
+from genjobs.domain.lifecycle import Phase
+
+_T = TypeVar("_T")
+Ending = Outcome | Crashed | Released
+
+
+class StopReason(StrEnum):
+    """Why a render is asked to stop."""
+
+    CANCEL = "cancel"
+    DEADLINE = "deadline"
+    LEASE_LOST = "lease_lost"
+    RELEASE = "release"
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What is known of an attempt while it runs; the heartbeat reads it, the steps write it."""
+
+    execution: Execution
+    phase: Phase = Phase.PREPARING
+    progress: Progress | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    reason: StopReason | None = None
+    stop_asked_at: float | None = None
+    render_started: float | None = None
+    prepare_seconds: float | None = None
+    render_seconds: float | None = None
+    upload_seconds: float | None = None
+
+    def ask_stop(self, reason: StopReason, at: float) -> None:
+        """Stop the render; the first reason stands, except that a lost lease beats all."""
+        if self.reason is None or reason is StopReason.LEASE_LOST:
+            self.reason = reason
+            self.stop_asked_at = at
+        self.stop.set()
+
+    def gpu_seconds_since_asked(self, now: float) -> float:
+        """Return how long the renderer was held after the worker was told to stop."""
+        if self.render_started is None or self.stop_asked_at is None:
+            return 0.0
+        return now - max(self.render_started, self.stop_asked_at)
+
+    def timings(self) -> Timings:
+        """Return what has been spent so far."""
+        return Timings(
+            prepare_seconds=self.prepare_seconds,
+            render_seconds=self.render_seconds,
+            upload_seconds=self.upload_seconds,
+            gpu_seconds=self.render_seconds,
+        )
+
+
+def described(ending: Ending) -> dict[str, object]:
+    """Return what a log line says of an ending."""
+    said: dict[str, object] = {"outcome": type(ending).__name__.lower()}
+    match ending:
+        case Failed(error=error) | Crashed(error=error):
+            said |= {"code": error.code, "node_class": error.node_class}
+        case Completed(outputs=outputs):
+            said["outputs"] = len(outputs)
+    return said
+
+
+async def within(limit: timedelta, work: Awaitable[_T], failure: JobFailure) -> _T:
+    """Return what ``work`` returns, or raise ``failure`` once ``limit`` has passed."""
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            return await work
+    except TimeoutError:
+        raise failure from None
+
+
+async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | None:
+    """Return what ``work`` returns, or None as soon as ``stop`` is set."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        doing.cancel()
+        stopping.cancel()
+        await asyncio.gather(doing, stopping, return_exceptions=True)

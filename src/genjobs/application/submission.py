@@ -1,0 +1,217 @@
+"""
+What a caller submits, and the checks that need nothing but the request itself.
+
+Storing it is in ``submit``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from genjobs.domain import limits
+from genjobs.domain.errors import (
+    InvalidMedia,
+    InvalidRequest,
+    MediaTooLarge,
+    MediaTypeRefused,
+    MediaUploadUnsupported,
+    MediaUrlUnsupported,
+    TooManyMedia,
+)
+from genjobs.domain.job import Idempotency
+from genjobs.domain.media import UNKNOWN, MediaKind, sniff
+from genjobs.domain.workflow import Workflow, canonical_json, pointer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlineMedia:
+    """A media entry whose content came with the request."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaByUrl:
+    """A media entry to be downloaded."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaByUpload:
+    """A media entry uploaded before."""
+
+    name: str
+    upload_id: str
+
+
+MediaSource = InlineMedia | MediaByUrl | MediaByUpload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a caller asks for; None leaves a choice to the deployment's defaults."""
+
+    workflow: object
+    media: Sequence[MediaSource] = ()
+    priority: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    queue_timeout: timedelta | None = None
+    run_timeout: timedelta | None = None
+    retention: timedelta | None = None
+    idempotency_key: str | None = None
+
+
+def check_fields(submission: Submission) -> None:
+    """Raise ``InvalidRequest`` for a member that is out of range."""
+    low, high = limits.PRIORITY_RANGE
+    if not low <= submission.priority <= high:
+        raise InvalidRequest(f"priority must be from {low} to {high}.", pointer="/priority")
+    for name, value, (shortest, longest) in (
+        ("queue_timeout_seconds", submission.queue_timeout, limits.QUEUE_TIMEOUT_RANGE),
+        ("run_timeout_seconds", submission.run_timeout, limits.RUN_TIMEOUT_RANGE),
+        ("retention_seconds", submission.retention, limits.RETENTION_RANGE),
+    ):
+        if value is not None and not shortest <= value <= longest:
+            raise InvalidRequest(
+                f"{name} must be from {shortest.total_seconds():.0f} to "
+                f"{longest.total_seconds():.0f}.",
+                pointer=f"/{name}",
+            )
+    if len(submission.metadata) > limits.MAX_METADATA_KEYS:
+        raise InvalidRequest(
+            f"metadata may have at most {limits.MAX_METADATA_KEYS} keys.", pointer="/metadata"
+        )
+    for key, text in submission.metadata.items():
+        if not 0 < len(key) <= limits.MAX_METADATA_KEY_CHARS or not _storable(key):
+            raise InvalidRequest(
+                f"A metadata key must have 1 to {limits.MAX_METADATA_KEY_CHARS} characters.",
+                pointer="/metadata",
+            )
+        if len(text) > limits.MAX_METADATA_VALUE_CHARS or not _storable(text):
+            raise InvalidRequest(
+                f"A metadata value may have at most {limits.MAX_METADATA_VALUE_CHARS} characters.",
+                pointer=pointer("metadata", key),
+            )
+    key_text = submission.idempotency_key
+    if key_text is not None and not (
+        0 < len(key_text) <= limits.MAX_IDEMPOTENCY_KEY_CHARS
+        and key_text.isascii()
+        and key_text.isprintable()
+    ):
+        raise InvalidRequest(
+            f"Idempotency-Key must be 1 to {limits.MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII "
+            "characters."
+        )
+
+
+def _storable(text: str) -> bool:
+    """Whether the text is valid Unicode without NUL: what a database can hold."""
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def inline_media(media: Sequence[MediaSource]) -> tuple[InlineMedia, ...]:
+    """Return the media whose content came along; raises ``InvalidMedia`` for any other."""
+    if len(media) > limits.MAX_MEDIA:
+        raise TooManyMedia(
+            f"The request has {len(media)} media entries; at most {limits.MAX_MEDIA} are allowed.",
+            pointer="/media",
+        )
+    names: set[str] = set()
+    inline = []
+    for index, entry in enumerate(media):
+        at = f"/media/{index}"
+        _check_name(entry.name, names, at)
+        names.add(entry.name)
+        match entry:
+            case MediaByUrl():
+                raise MediaUrlUnsupported(pointer=f"{at}/url")
+            case MediaByUpload():
+                raise MediaUploadUnsupported(pointer=f"{at}/upload_id")
+            case InlineMedia():
+                inline.append(entry)
+    total = sum(len(entry.content) for entry in inline)
+    if total > limits.MAX_INLINE_MEDIA_BYTES:
+        raise MediaTooLarge(
+            f"The inline media have {total} bytes; at most {limits.MAX_INLINE_MEDIA_BYTES} are "
+            "allowed in all.",
+            pointer="/media",
+        )
+    return tuple(inline)
+
+
+def _check_name(name: str, taken: set[str], at: str) -> None:
+    if not 0 < len(name) <= limits.MAX_MEDIA_NAME_CHARS:
+        raise InvalidMedia(
+            f"A media name must have 1 to {limits.MAX_MEDIA_NAME_CHARS} characters.",
+            pointer=f"{at}/name",
+        )
+    if not name.isprintable() or "/" in name or "\\" in name or name in {".", ".."}:
+        raise InvalidMedia(
+            "A media name must be a plain file name without folders.", pointer=f"{at}/name"
+        )
+    if name in taken:
+        raise InvalidMedia("Two media entries have the same name.", pointer=f"{at}/name")
+
+
+def wanted_kinds(
+    workflow: Workflow, media: Sequence[InlineMedia]
+) -> Mapping[str, frozenset[MediaKind]]:
+    """Return which kinds of file the nodes take that use each entry; may raise ``UnknownMedia``."""
+    wanted: dict[str, frozenset[MediaKind]] = {}
+    for use in workflow.file_uses(frozenset(entry.name for entry in media)):
+        wanted[use.media_name] = wanted.get(use.media_name, frozenset()) | {use.kind}
+    return wanted
+
+
+def content_type_of(
+    index: int, entry: InlineMedia, wanted: Mapping[str, frozenset[MediaKind]]
+) -> str:
+    """Return what the content shows itself to be, and refuse what its use does not allow."""
+    found = sniff(entry.content)
+    kinds = wanted.get(entry.name, frozenset())
+    if found is UNKNOWN:
+        raise MediaTypeRefused(
+            f"The content of {entry.name!r} is of no type that is accepted.",
+            pointer=f"/media/{index}/data",
+        )
+    for kind in kinds:
+        if found.kind is not kind:
+            raise MediaTypeRefused(
+                f"The content of {entry.name!r} is {found.content_type}, but its node input takes "
+                f"{kind.value}.",
+                pointer=f"/media/{index}/data",
+            )
+    return found.content_type
+
+
+def idempotency_of(submission: Submission, workflow: Workflow) -> Idempotency | None:
+    """Return the key with the fingerprint of everything that the request asks for."""
+    if submission.idempotency_key is None:
+        return None
+    digest = hashlib.sha256(workflow.encoded)
+    for entry in submission.media:
+        match entry:
+            case InlineMedia():
+                source = hashlib.sha256(entry.content).hexdigest()
+            case MediaByUrl():
+                source = entry.url
+            case MediaByUpload():
+                source = entry.upload_id
+        digest.update(canonical_json([type(entry).__name__, entry.name, source]))
+    rest = [
+        submission.priority,
+        dict(submission.metadata),
+        *(
+            None if value is None else value.total_seconds()
+            for value in (submission.queue_timeout, submission.run_timeout, submission.retention)
+        ),
+    ]
+    digest.update(json.dumps(rest, sort_keys=True).encode())
+    return Idempotency(key=submission.idempotency_key, fingerprint=digest.digest())

@@ -1,0 +1,161 @@
+"""
+The composition root: settings -> adapters -> use cases.
+
+One root for local and production. Which adapter a setting chooses is in ``adapters``; no rule of
+the product is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from genjobs.application.cancel import CancelJob
+from genjobs.application.genjobs import Genjobs
+from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
+from genjobs.application.run import RunJob
+from genjobs.application.submit import SubmitJob
+from genjobs.application.supervise import Supervise
+from genjobs.bootstrap.adapters import Adapters, DatabaseUrls, api_key, prepare_database
+from genjobs.bootstrap.loading import load_settings, version
+from genjobs.domain.ids import TenantId
+from genjobs.gpu.worker import PullWorker
+from genjobs.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from genjobs.api.context import ApiContext
+
+__all__ = [
+    "Adapters",
+    "AdaptersFactory",
+    "DatabaseUrls",
+    "api_key",
+    "build_api",
+    "build_context",
+    "build_genjobs",
+    "build_supervisor",
+    "build_worker",
+    "load_settings",
+    "open_adapters",
+    "open_genjobs",
+    "open_worker",
+    "prepare_database",
+    "version",
+]
+
+AdaptersFactory = Callable[[Settings, AsyncExitStack], Adapters]
+
+
+async def build_genjobs(adapters: Adapters) -> Genjobs:
+    """Return the use cases of the API side."""
+    jobs, artifacts, clock = await adapters.jobs(), adapters.artifacts(), adapters.clock()
+    signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
+    get_job = GetJob(jobs=jobs, signer=signer)
+    return Genjobs(
+        submit_job=SubmitJob(
+            jobs=jobs,
+            artifacts=artifacts,
+            clock=clock,
+            ids=adapters.ids(),
+            signals=adapters.signals(),
+            catalogue=adapters.catalogue(),
+            deadlines=adapters.settings.deadlines(),
+        ),
+        get_job=get_job,
+        get_output=GetOutput(get_job=get_job),
+        list_jobs=ListJobs(jobs=jobs, signer=signer),
+        cancel_job=CancelJob(jobs=jobs, clock=clock, signals=adapters.signals(), signer=signer),
+        authenticator=adapters.authenticator(),
+        jobs=jobs,
+        artifacts=artifacts,
+        tenant_id=TenantId(adapters.settings.tenant_id),
+    )
+
+
+async def build_worker(adapters: Adapters) -> PullWorker:
+    """Return a worker that pulls jobs and renders them."""
+    ledger, engine = await adapters.ledger(), await adapters.engine()
+    return PullWorker(
+        ledger=ledger,
+        engine=engine,
+        signals=adapters.signals(),
+        clock=adapters.clock(),
+        run_job=RunJob(
+            ledger=ledger,
+            artifacts=adapters.artifacts(),
+            engine=engine,
+            probe=adapters.probe(),
+            clock=adapters.clock(),
+            ids=adapters.ids(),
+            signals=adapters.signals(),
+            catalogue=adapters.catalogue(),
+            deadlines=adapters.settings.deadlines(),
+        ),
+    )
+
+
+async def build_supervisor(adapters: Adapters) -> Supervise:
+    """Return the supervisor."""
+    return Supervise(
+        ledger=await adapters.ledger(), clock=adapters.clock(), signals=adapters.signals()
+    )
+
+
+async def build_context(adapters: Adapters) -> ApiContext:
+    """Return what the API serves from."""
+    from genjobs.api.context import ApiContext
+
+    return ApiContext(
+        genjobs=await build_genjobs(adapters),
+        clock=adapters.clock(),
+        signed_files=adapters.signed_files(),
+    )
+
+
+@asynccontextmanager
+async def open_adapters(
+    settings: Settings, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Adapters]:
+    """Hold the adapters that ``settings`` name; whatever was opened is closed at the end."""
+    async with AsyncExitStack() as stack:
+        yield adapters(settings, stack)
+
+
+@asynccontextmanager
+async def open_genjobs(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Genjobs]:
+    """
+    Open genjobs for a script: submit, get, list, cancel and wait without HTTP.
+
+    Raises:
+        ConfigurationError: the settings are not usable.
+    """
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_genjobs(opened)
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[PullWorker]:
+    """Open a worker process's part."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_worker(opened)
+
+
+def build_api(settings: Settings | None = None, adapters: AdaptersFactory = Adapters) -> FastAPI:
+    """Return the API as an application of its own; its lifespan opens and closes the adapters."""
+    from genjobs.api.app import create_app
+
+    loaded = settings or load_settings()
+
+    @asynccontextmanager
+    async def open_context() -> AsyncIterator[ApiContext]:
+        async with open_adapters(loaded, adapters) as opened:
+            yield await build_context(opened)
+
+    return create_app(open_context, version=version())

@@ -1,0 +1,28 @@
+"""Reading the settings, with errors that name a setting and never its value."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from pydantic import ValidationError
+
+from genjobs.domain.errors import ConfigurationError
+from genjobs.settings import Settings
+
+
+def load_settings() -> Settings:
+    """Read the settings; ``ConfigurationError`` names each one that is wrong, never its value."""
+    try:
+        return Settings()
+    except ValidationError as exc:
+        wrong = "; ".join(
+            f"{'GENJOBS_' + str(item['loc'][0]).upper() if item['loc'] else 'settings'}: "
+            f"{item['msg']}"
+            for item in exc.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise ConfigurationError(wrong) from None
+
+
+def version() -> str:
+    """Return the installed version of genjobs."""
+    return importlib.metadata.version("genjobs")

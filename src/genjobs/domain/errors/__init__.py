@@ -1,0 +1,149 @@
+"""
+The one error tree of genjobs: what can go wrong, each leaf with a stable ``code``.
+
+The docstring's first line is the default public message, so no message here names a path, an
+address, a traceback or another tenant's data. How a class becomes an HTTP status is the API's
+business and is not here.
+
+::
+
+    GenjobsError
+    ├── InvalidInput                    the caller's request cannot be accepted
+    │   ├── InvalidRequest              invalid_request
+    │   ├── InvalidCursor               invalid_cursor
+    │   ├── IdempotencyMismatch         idempotency_mismatch
+    │   ├── InvalidWorkflow             workflow_invalid
+    │   │   ├── UiFormatWorkflow        workflow_ui_format
+    │   │   ├── CyclicWorkflow          workflow_cycle
+    │   │   ├── DanglingLink            workflow_dangling_link
+    │   │   ├── NoOutputNode            workflow_no_output
+    │   │   └── WorkflowTooLarge        workflow_too_large
+    │   └── InvalidMedia                media_invalid
+    │       ├── TooManyMedia            media_too_many
+    │       ├── MediaTooLarge           media_too_large
+    │       ├── MediaNotBase64          media_not_base64
+    │       ├── MediaTypeRefused        media_type_refused
+    │       ├── UnknownMedia            media_unknown
+    │       ├── MediaUrlUnsupported     media_url_unsupported
+    │       └── MediaUploadUnsupported  media_upload_unsupported
+    ├── AccessError
+    │   ├── Unauthenticated             unauthenticated
+    │   └── ScopeMissing                scope_missing
+    ├── NotFound                        not_found
+    ├── Unavailable                     unavailable
+    ├── JobFailure                      why a job failed: becomes ``error`` of the job
+    │   ├── InputRefused                input_refused
+    │   ├── InputUnavailable            input_unavailable
+    │   ├── QueueTimeout                queue_timeout
+    │   ├── RunTimeout                  run_timeout
+    │   ├── WorkerLost                  worker_lost
+    │   ├── WorkflowRefused             workflow_refused
+    │   ├── NodeError                   node_error
+    │   ├── OutOfMemory                 out_of_memory
+    │   ├── NoOutput                    no_output
+    │   ├── EngineFailed                engine_failed
+    │   └── OutputNotStored             output_not_stored
+    ├── AttemptError                    what a worker is told about its attempt
+    │   └── StaleAttempt                stale_attempt
+    ├── RenderInterrupted               render_interrupted
+    ├── IllegalTransition               illegal_transition
+    └── ConfigurationError              configuration
+"""
+
+from __future__ import annotations
+
+from genjobs.domain.errors.base import (
+    GenjobsError,
+    default_message,
+    leaves,
+)
+from genjobs.domain.errors.failures import (
+    AttemptError,
+    ConfigurationError,
+    EngineFailed,
+    IllegalTransition,
+    InputRefused,
+    InputUnavailable,
+    JobFailure,
+    NodeError,
+    NoOutput,
+    OutOfMemory,
+    OutputNotStored,
+    QueueTimeout,
+    RenderInterrupted,
+    RunTimeout,
+    StaleAttempt,
+    WorkerLost,
+    WorkflowRefused,
+)
+from genjobs.domain.errors.refusals import (
+    AccessError,
+    CyclicWorkflow,
+    DanglingLink,
+    IdempotencyMismatch,
+    InvalidCursor,
+    InvalidInput,
+    InvalidMedia,
+    InvalidRequest,
+    InvalidWorkflow,
+    MediaNotBase64,
+    MediaTooLarge,
+    MediaTypeRefused,
+    MediaUploadUnsupported,
+    MediaUrlUnsupported,
+    NoOutputNode,
+    NotFound,
+    ScopeMissing,
+    TooManyMedia,
+    UiFormatWorkflow,
+    Unauthenticated,
+    Unavailable,
+    UnknownMedia,
+    WorkflowTooLarge,
+)
+
+__all__ = [
+    "AccessError",
+    "AttemptError",
+    "ConfigurationError",
+    "CyclicWorkflow",
+    "DanglingLink",
+    "EngineFailed",
+    "GenjobsError",
+    "IdempotencyMismatch",
+    "IllegalTransition",
+    "InputRefused",
+    "InputUnavailable",
+    "InvalidCursor",
+    "InvalidInput",
+    "InvalidMedia",
+    "InvalidRequest",
+    "InvalidWorkflow",
+    "JobFailure",
+    "MediaNotBase64",
+    "MediaTooLarge",
+    "MediaTypeRefused",
+    "MediaUploadUnsupported",
+    "MediaUrlUnsupported",
+    "NoOutput",
+    "NoOutputNode",
+    "NodeError",
+    "NotFound",
+    "OutOfMemory",
+    "OutputNotStored",
+    "QueueTimeout",
+    "RenderInterrupted",
+    "RunTimeout",
+    "ScopeMissing",
+    "StaleAttempt",
+    "TooManyMedia",
+    "UiFormatWorkflow",
+    "Unauthenticated",
+    "Unavailable",
+    "UnknownMedia",
+    "WorkerLost",
+    "WorkflowRefused",
+    "WorkflowTooLarge",
+    "default_message",
+    "leaves",
+]

@@ -1,0 +1,144 @@
+"""Why a request is refused, or cannot be answered just now."""
+
+from __future__ import annotations
+
+from genjobs.domain.errors.base import GenjobsError
+
+
+class InvalidInput(GenjobsError):
+    """The request cannot be accepted."""
+
+    code = "invalid_input"
+
+
+class InvalidRequest(InvalidInput):
+    """A member of the request is missing, unknown, of the wrong type or out of range."""
+
+    code = "invalid_request"
+
+
+class InvalidCursor(InvalidInput):
+    """The cursor was not made by this listing; start again without one."""
+
+    code = "invalid_cursor"
+
+
+class IdempotencyMismatch(InvalidInput):
+    """This Idempotency-Key was used before with a different request."""
+
+    code = "idempotency_mismatch"
+
+
+class InvalidWorkflow(InvalidInput):
+    """The workflow is not a ComfyUI graph in API format."""
+
+    code = "workflow_invalid"
+
+
+class UiFormatWorkflow(InvalidWorkflow):
+    """The workflow is in the editor's format; export it with "Save (API format)"."""
+
+    code = "workflow_ui_format"
+
+
+class CyclicWorkflow(InvalidWorkflow):
+    """The nodes of the workflow depend on each other in a circle."""
+
+    code = "workflow_cycle"
+
+
+class DanglingLink(InvalidWorkflow):
+    """A node input is linked to a node that is not in the workflow."""
+
+    code = "workflow_dangling_link"
+
+
+class NoOutputNode(InvalidWorkflow):
+    """The workflow has no output node, so it would deliver nothing."""
+
+    code = "workflow_no_output"
+
+
+class WorkflowTooLarge(InvalidWorkflow):
+    """The workflow is larger than allowed."""
+
+    code = "workflow_too_large"
+
+
+class InvalidMedia(InvalidInput):
+    """A media entry cannot be accepted."""
+
+    code = "media_invalid"
+
+
+class TooManyMedia(InvalidMedia):
+    """The request has more media entries than allowed."""
+
+    code = "media_too_many"
+
+
+class MediaTooLarge(InvalidMedia):
+    """The media of the request are larger than allowed inline."""
+
+    code = "media_too_large"
+
+
+class MediaNotBase64(InvalidMedia):
+    """The data of a media entry is not valid base64."""
+
+    code = "media_not_base64"
+
+
+class MediaTypeRefused(InvalidMedia):
+    """The content of a media entry is not of a type that its use allows."""
+
+    code = "media_type_refused"
+
+
+class UnknownMedia(InvalidMedia):
+    """A node input names a file that is not a media entry of this request."""
+
+    code = "media_unknown"
+
+
+class MediaUrlUnsupported(InvalidMedia):
+    """Media by URL are not supported by this deployment; send them inline as data."""
+
+    code = "media_url_unsupported"
+
+
+class MediaUploadUnsupported(InvalidMedia):
+    """Media by upload are not supported by this deployment; send them inline as data."""
+
+    code = "media_upload_unsupported"
+
+
+class AccessError(GenjobsError):
+    """The caller may not do this."""
+
+    code = "access_denied"
+
+
+class Unauthenticated(AccessError):
+    """A valid bearer key is required."""
+
+    code = "unauthenticated"
+
+
+class ScopeMissing(AccessError):
+    """The key lacks the scope that this request needs."""
+
+    code = "scope_missing"
+
+
+class NotFound(GenjobsError):
+    """There is no such thing, or it is not yours."""
+
+    code = "not_found"
+
+
+class Unavailable(GenjobsError):
+    """A part of the service cannot be reached just now; try again."""
+
+    code = "unavailable"
+    retryable = True

@@ -1,0 +1,54 @@
+"""
+The driven ports: what genjobs needs from the outside, as Protocols whose docstrings are contracts.
+
+Every "must" below is a test in ``genjobs.testing.contracts`` that the in-memory fake and each
+real adapter pass. An adapter translates its vendor's errors at its edge: callers see only classes
+of ``domain.errors``; a backend that cannot be reached, or does not answer in time, is
+``Unavailable``.
+"""
+
+from __future__ import annotations
+
+from genjobs.domain.ports.artifacts import (
+    ArtifactStore,
+    MediaProbe,
+    PictureSize,
+    SignedFile,
+    SignedFiles,
+)
+from genjobs.domain.ports.engine import (
+    EngineFile,
+    Rendered,
+    StopSignal,
+    WorkflowEngine,
+)
+from genjobs.domain.ports.jobs import (
+    JobLedger,
+    JobStore,
+    Overview,
+)
+from genjobs.domain.ports.system import (
+    Authenticator,
+    Clock,
+    IdSource,
+    Signals,
+)
+
+__all__ = [
+    "ArtifactStore",
+    "Authenticator",
+    "Clock",
+    "EngineFile",
+    "IdSource",
+    "JobLedger",
+    "JobStore",
+    "MediaProbe",
+    "Overview",
+    "PictureSize",
+    "Rendered",
+    "Signals",
+    "SignedFile",
+    "SignedFiles",
+    "StopSignal",
+    "WorkflowEngine",
+]

@@ -1,0 +1,99 @@
+"""Ports to files: storing them, serving them by signed URL, looking into them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from genjobs.domain.artifacts import ArtifactKey, StoredFile
+
+
+class ArtifactStore(Protocol):
+    """
+    Files under keys; the only place where media and outputs live.
+
+    Nothing is held in memory whole. All methods raise ``Unavailable`` when the store cannot be
+    reached or does not answer in time.
+    """
+
+    async def put(
+        self, key: ArtifactKey, chunks: AsyncIterator[bytes], *, content_type: str
+    ) -> StoredFile:
+        """
+        Store a file from its chunks and return what was measured.
+
+        The file must appear whole or not at all, also when ``chunks`` raises or the task is
+        cancelled; a file of the same key is replaced at once.
+        """
+
+    def read(
+        self, key: ArtifactKey, *, start: int = 0, length: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """
+        Open a file as chunks of at most 1 MiB; ``NotFound`` on entering when there is none.
+
+        ``start`` and ``length`` (bytes) choose a part of it.
+        """
+
+    async def stat(self, key: ArtifactKey) -> int | None:
+        """Return the file's size in bytes, None when there is none."""
+
+    async def delete(self, keys: Sequence[ArtifactKey]) -> None:
+        """Remove files; a key without a file is no error."""
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """Remove every file whose key starts with ``prefix`` (ends in ``/``); return how many."""
+
+    def signed_url(
+        self, key: ArtifactKey, *, expires_at: datetime, filename: str, content_type: str
+    ) -> str:
+        """
+        Return a URL that serves the file by GET until ``expires_at`` and not after.
+
+        It must serve ``Content-Disposition: attachment`` with ``filename``, ``content_type`` and
+        ``X-Content-Type-Options: nosniff``; changing any part of the URL must make it useless.
+        No I/O: signing is computation.
+        """
+
+    async def check(self) -> None:
+        """Raise ``Unavailable`` unless the store can be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedFile:
+    """What a valid signed URL stands for."""
+
+    key: ArtifactKey
+    bytes: int
+    filename: str
+    content_type: str
+
+
+class SignedFiles(Protocol):
+    """The serving side of signed URLs, for a store whose URLs the API itself answers."""
+
+    async def resolve(self, key: str, query: Mapping[str, str], *, now: datetime) -> SignedFile:
+        """Return the file of a signed GET; ``NotFound`` for any other request, never saying why."""
+
+    def read(
+        self, key: ArtifactKey, *, start: int = 0, length: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a resolved file, or a part of it, as the artifact store does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSize:
+    """Pixels."""
+
+    width: int
+    height: int
+
+
+class MediaProbe(Protocol):
+    """Looks into media without trusting them."""
+
+    def picture_size(self, head: bytes) -> PictureSize | None:
+        """Return the size of the picture that starts with ``head`` (64 KiB), None if unreadable."""

@@ -1,0 +1,165 @@
+"""Ports to the jobs: the tenant's store, and the system's ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from genjobs.domain.attempts import (
+    Assignment,
+    Beat,
+    BeatReply,
+    Execution,
+    Outcome,
+    Recorded,
+    Rescue,
+    StartedJob,
+)
+from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.job import Idempotency, Job, JobError, JobQuery, NewJob
+from genjobs.domain.tenancy import Owner, Reach
+
+
+class JobStore(Protocol):
+    """
+    The tenant's side of the jobs: every method names a tenant, no read changes anything.
+
+    A job outside the given reach must be indistinguishable from one that does not exist. Every
+    method raises ``Unavailable`` when the database cannot be reached; after a failed ``create``
+    or ``request_cancel`` the outcome is unknown and a repeat must be safe.
+    """
+
+    async def find_submitted(self, owner: Owner, idempotency: Idempotency) -> Job | None:
+        """
+        Return the job that this owner submitted before under the key, None when there is none.
+
+        Raises:
+            IdempotencyMismatch: the key was used with another fingerprint.
+        """
+
+    async def create(self, job: NewJob) -> tuple[Job, bool]:
+        """
+        Store a job, its workflow and its idempotency key in one transaction, eligible at once.
+
+        Return the job and False; or, when the owner's idempotency key is taken by an equal
+        request, that request's job as it is now and True, having stored nothing. A concurrent
+        create under the same key must wait for the first and then be such a replay.
+
+        Raises:
+            IdempotencyMismatch: the key was used with another fingerprint.
+        """
+
+    async def get(self, reach: Reach, job_id: JobId) -> Job | None:
+        """Return the job with phase, progress and queue position, or None."""
+
+    async def list_jobs(self, reach: Reach, query: JobQuery) -> Sequence[Job]:
+        """
+        Return at most ``query.limit`` jobs that match, by id descending.
+
+        Listed jobs carry no queue position (it would cost a count for each).
+        """
+
+    async def request_cancel(self, reach: Reach, job_id: JobId, *, now: datetime) -> Job | None:
+        """
+        Record that the job shall stop, and return it as it is then; None when there is none.
+
+        * queued: it must be ``cancelled`` at once with method ``dequeued``, and its slot freed;
+        * running: the request is recorded, and must be in the answer to the next heartbeat;
+        * final, or cancelled before: nothing changes.
+        """
+
+    async def check(self) -> None:
+        """Raise ``Unavailable`` unless the database answers with the schema this code needs."""
+
+
+class JobLedger(Protocol):
+    """
+    The system's side of the jobs: dispatch, attempts and supervision, over all tenants.
+
+    Fencing: ``heartbeat``, ``finish`` and ``release`` must change nothing unless the named
+    execution holds the named attempt's slot. Any number of workers and supervisors call these
+    at once.
+    """
+
+    async def dispatch(self, *, now: datetime, limit: int) -> Sequence[Assignment]:
+        """
+        Give free slots to at most ``limit`` eligible queued jobs whose pause is over.
+
+        Each gets attempt n+1 and a start deadline. A job that holds a slot must not be given
+        another one. Among one user's jobs higher priority goes first, then age.
+        """
+
+    async def start(
+        self, assignment: Assignment, execution_id: ExecutionId, *, now: datetime
+    ) -> StartedJob:
+        """
+        Make the attempt running under this execution, and its lease begin.
+
+        Must succeed only if the job is queued, the attempt is its latest, holds its slot and was
+        never started; or if this same execution started it before (the answer is the same).
+
+        Raises:
+            StaleAttempt: in every other case; nothing was changed.
+        """
+
+    async def heartbeat(
+        self, beats: Sequence[Beat], *, now: datetime
+    ) -> Mapping[ExecutionId, BeatReply]:
+        """Renew leases and store phase and progress, in one statement; answer each beat."""
+
+    async def finish(self, execution: Execution, outcome: Outcome, *, now: datetime) -> Recorded:
+        """
+        Record how the attempt ended and free its slot.
+
+        With a cancel requested, ``Failed`` becomes ``cancelled`` and ``Completed`` stays
+        completed with the receipt ``too_late``. ``Stopped`` without a requested cancel is not
+        an outcome of a job and must requeue it uncharged. A repeat by the same execution must
+        answer ``YOURS`` and change nothing.
+        """
+
+    async def release(self, execution: Execution, *, now: datetime) -> Recorded:
+        """
+        Give a started attempt back: the job is queued again at once, the attempt not charged.
+
+        With a cancel requested the job is cancelled instead.
+        """
+
+    async def crash(self, execution: Execution, error: JobError, *, now: datetime) -> Recorded:
+        """
+        End a started attempt that its machine failed, not the workflow.
+
+        Charged, and then as for a lost worker: queued after a pause, with a fresh queue
+        deadline; failed with ``error`` when no attempt is left; cancelled if that was requested.
+        """
+
+    async def expire_queued(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
+        """Fail at most ``limit`` queued jobs past their queue deadline as ``queue_timeout``."""
+
+    async def rescue_lost(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
+        """
+        Take at most ``limit`` attempts from workers whose lease has run out.
+
+        Charged. Attempts left: queued after a pause, with a fresh queue deadline; none left:
+        failed ``worker_lost``; cancel requested: cancelled with method ``worker_lost``.
+        """
+
+    async def reclaim_unstarted(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
+        """Free at most ``limit`` slots whose start deadline has passed; not charged."""
+
+    async def overview(self, *, now: datetime) -> Overview:
+        """Return the figures operators watch; reads only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The figures operators watch."""
+
+    slots_total: int
+    slots_free: int
+    queued: int
+    running: int
+    #: Age of the oldest job that could be dispatched, in seconds; None when there is none.
+    oldest_eligible_seconds: float | None
+    open_cancels: int

@@ -1,0 +1,81 @@
+"""The rows that the in-memory store and ledger share; each takes only steps of the table."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from genjobs.domain.deadlines import Deadlines
+from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.job import (
+    Job,
+)
+from genjobs.domain.lifecycle import JobEvent, JobStatus, after
+from genjobs.domain.tenancy import Owner, Reach
+
+
+@dataclass(slots=True, kw_only=True)
+class Slot:
+    """A place of the dispatch window, taken."""
+
+    attempt: int
+    start_deadline: datetime | None
+    execution_id: ExecutionId | None = None
+    lease_expires_at: datetime | None = None
+    cancel_requested: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """A job as it is stored; ``job`` is the public part."""
+
+    job: Job
+    workflow: bytes
+    not_before: datetime
+    queue_timeout: timedelta
+    version: int = 1
+    charged: int = 0
+    slot: Slot | None = None
+    #: Attempt and execution to how it ended, for repeats after a lost answer.
+    ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)
+
+    def step(self, event: JobEvent, **changes: object) -> None:
+        """Take a step of the lifecycle; refuses one that the table has not."""
+        self.version += 1
+        status = after(self.job.status, event)
+        self.job = dataclasses.replace(
+            self.job,
+            status=status,
+            version=str(self.version),
+            **changes,  # type: ignore[arg-type]
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether the job waits for a slot."""
+        return self.job.status is JobStatus.QUEUED and self.job.eligible and self.slot is None
+
+
+class MemoryJobs:
+    """The data that a store and a ledger share."""
+
+    def __init__(self, *, window: int = 64, deadlines: Deadlines | None = None) -> None:
+        self.window = window
+        self.deadlines = deadlines or Deadlines()
+        self.rows: dict[JobId, Row] = {}
+        self.keys: dict[tuple[Owner, str], tuple[bytes, JobId]] = {}
+
+    def within(self, reach: Reach, job_id: JobId) -> Row | None:
+        """Return a row if it is within reach."""
+        row = self.rows.get(job_id)
+        if row is None or row.job.owner.tenant_id != reach.tenant_id:
+            return None
+        return row if reach.user_id in (None, row.job.owner.user_id) else None
+
+    def waiting(self) -> list[Row]:
+        """Return the rows that wait for a slot, oldest first."""
+        return sorted(
+            (row for row in self.rows.values() if row.ready),
+            key=lambda row: (row.not_before, row.job.id),
+        )

@@ -1,0 +1,125 @@
+"""The job store in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+
+from genjobs.domain.errors import IdempotencyMismatch
+from genjobs.domain.ids import JobId
+from genjobs.domain.job import (
+    Cancellation,
+    CancelMethod,
+    Idempotency,
+    Job,
+    JobQuery,
+    NewJob,
+)
+from genjobs.domain.lifecycle import JobEvent, JobStatus
+from genjobs.domain.limits import MAX_QUEUE_POSITION
+from genjobs.domain.tenancy import Owner, Reach
+from genjobs.testing.memory_rows import MemoryJobs, Row
+
+
+class MemoryJobStore:
+    """The ``JobStore`` port."""
+
+    def __init__(self, jobs: MemoryJobs) -> None:
+        self._jobs = jobs
+
+    async def find_submitted(self, owner: Owner, idempotency: Idempotency) -> Job | None:
+        """See the port."""
+        taken = self._jobs.keys.get((owner, idempotency.key))
+        if taken is None:
+            return None
+        fingerprint, job_id = taken
+        if fingerprint != idempotency.fingerprint:
+            raise IdempotencyMismatch
+        return self._view(self._jobs.rows[job_id])
+
+    async def create(self, job: NewJob) -> tuple[Job, bool]:
+        """See the port."""
+        if job.idempotency is not None:
+            earlier = await self.find_submitted(job.owner, job.idempotency)
+            if earlier is not None:
+                return earlier, True
+            self._jobs.keys[job.owner, job.idempotency.key] = (job.idempotency.fingerprint, job.id)
+        row = Row(
+            job=Job(
+                id=job.id,
+                owner=job.owner,
+                status=JobStatus.QUEUED,
+                eligible=True,
+                attempt=0,
+                priority=job.priority,
+                created_at=job.created_at,
+                queue_deadline=job.queue_deadline,
+                run_timeout=job.run_timeout,
+                retention=job.retention,
+                inputs=job.inputs,
+                metadata=job.metadata,
+                version="1",
+            ),
+            workflow=job.workflow,
+            not_before=job.created_at,
+            queue_timeout=job.queue_deadline - job.created_at,
+        )
+        self._jobs.rows[job.id] = row
+        return self._view(row), False
+
+    async def get(self, reach: Reach, job_id: JobId) -> Job | None:
+        """See the port."""
+        row = self._jobs.within(reach, job_id)
+        return None if row is None else self._view(row)
+
+    async def list_jobs(self, reach: Reach, query: JobQuery) -> Sequence[Job]:
+        """See the port."""
+        found = [
+            row.job
+            for job_id, row in self._jobs.rows.items()
+            if self._jobs.within(reach, job_id)
+            and (query.before is None or job_id < query.before)
+            and (not query.statuses or row.job.status in query.statuses)
+            and (query.created_after is None or row.job.created_at >= query.created_after)
+            and (query.created_before is None or row.job.created_at < query.created_before)
+        ]
+        return sorted(found, key=lambda job: job.id, reverse=True)[: query.limit]
+
+    async def request_cancel(self, reach: Reach, job_id: JobId, *, now: datetime) -> Job | None:
+        """See the port."""
+        row = self._jobs.within(reach, job_id)
+        if row is None:
+            return None
+        if row.job.status is JobStatus.QUEUED:
+            row.slot = None
+            receipt = Cancellation(
+                requested_at=now,
+                method=CancelMethod.DEQUEUED,
+                stopped_at=now,
+                gpu_seconds_after_request=0.0,
+            )
+            row.step(JobEvent.DEQUEUED, finished_at=now, cancellation=receipt)
+        elif row.job.status is JobStatus.RUNNING and row.job.cancellation is None:
+            assert row.slot is not None
+            row.slot.cancel_requested = True
+            row.version += 1
+            row.job = dataclasses.replace(
+                row.job, cancellation=Cancellation(requested_at=now), version=str(row.version)
+            )
+        return self._view(row)
+
+    async def check(self) -> None:
+        """Memory is always there."""
+
+    def _view(self, row: Row) -> Job:
+        if row.job.status is not JobStatus.QUEUED or not row.job.eligible:
+            return row.job
+        place = 1
+        if row.slot is None:
+            mine = (-row.job.priority, row.job.id)
+            place += sum(
+                other.job.owner == row.job.owner and (-other.job.priority, other.job.id) < mine
+                for other in self._jobs.waiting()
+            )
+        return dataclasses.replace(row.job, queue_position=min(place, MAX_QUEUE_POSITION))
