@@ -39,7 +39,7 @@ class Catalogue:
         if class_type != "LoadImage":
             return self._definitions[class_type]
         info = deepcopy(self._definitions[class_type])
-        info["input"]["required"]["image"][0] = self._folders.input_files()
+        info["input"]["required"]["image"][0] = self._folders.input_pictures()
         return info
 
     def is_output_node(self, class_type: str) -> bool:

@@ -35,6 +35,8 @@ class FileRoutes:
 
     async def upload(self, request: Request) -> Response:
         """``POST /upload/image``: any bytes are taken, nothing looks at the content."""
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            return Response(status_code=400)
         received = self._folders.temp / f"upload-{uuid.uuid4().hex}"
         try:
             form = await read_form(

@@ -8,6 +8,7 @@ those of v0.26.0, its missing checks included: a client has to be safe against t
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import os
 import shutil
 import time
@@ -75,9 +76,13 @@ class Folders:
         bare, folder = self.split_annotation(name)
         return Path(os.path.join(folder or self.input, bare))
 
-    def input_files(self) -> list[str]:
-        """Return the names at the top of ``input``, sorted."""
-        return sorted(entry.name for entry in os.scandir(self.input) if entry.is_file())
+    def input_pictures(self) -> list[str]:
+        """Return the names at the top of ``input`` that look like pictures, sorted."""
+        with os.scandir(self.input) as entries:
+            names = [entry.name for entry in entries if entry.is_file()]
+        return sorted(
+            name for name in names if (mimetypes.guess_type(name)[0] or "").startswith("image/")
+        )
 
     def view_path(self, filename: str, kind: str, subfolder: str | None) -> Path | None:
         """

@@ -67,7 +67,7 @@ async def test_a_place_outside_the_folders_is_refused(client, name, fields, stat
 async def test_an_upload_without_a_file_is_refused(client):
     answer = await client.http.post("/upload/image", files={"other": (None, b"x")})
     assert answer.status_code == 400
-    assert (await client.http.post("/upload/image", content=b"x")).status_code == 500
+    assert (await client.http.post("/upload/image", content=b"x")).status_code == 400
 
 
 async def test_a_large_upload_arrives_whole_and_leaves_nothing_else(client):

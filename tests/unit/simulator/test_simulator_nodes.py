@@ -94,6 +94,18 @@ async def test_load_image_gives_the_transparency_as_mask(client):
     assert "mode=L size=6x6" in history["outputs"]["8"]["text"][0]
 
 
+async def test_load_image_gives_every_frame_of_an_animation(client):
+    frames = [Image.new("RGB", (6, 6), color) for color in ("red", "lime", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    await client.http.post("/upload/image", files={"image": ("in.gif", buffer.getvalue())})
+    workflow = await load(client, frames[0])
+    workflow["1"]["inputs"]["image"] = "in.gif"
+    history = await client.run(workflow)
+    colors = [(await output(client, history, index=each)).getpixel((0, 0)) for each in range(3)]
+    assert colors == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+
+
 async def test_preview_image_writes_to_temp(client, picture_workflow):
     workflow = picture_workflow()
     workflow["9"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
@@ -203,6 +215,7 @@ async def test_a_large_file_has_exactly_its_size(client, extension, magic):
 async def test_object_info_is_the_recorded_one_with_the_local_files(client, recording):
     recorded = recording("object_info_trimmed.json")
     await client.http.post("/upload/image", files={"image": ("mine.png", b"x")})
+    await client.http.post("/upload/image", files={"image": ("notes.txt", b"x")})
     offered = (await client.http.get("/object_info")).json()
     for name in set(offered) & set(recorded) - {"LoadImage"}:
         assert offered[name] == recorded[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any
 
-from PIL import Image, ImageChops, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageSequence
 
 from genjobs.simulator.nodes.base import NodeContext, NodeResult
 from genjobs.simulator.nodes.failures import NodeFailure
@@ -69,20 +69,29 @@ def empty_image(inputs: Inputs, _context: NodeContext) -> NodeResult:
 
 
 def load_image(inputs: Inputs, context: NodeContext) -> NodeResult:
-    """Load a picture of the input folder and, as a mask, what of it is transparent."""
+    """Load the frames of a picture and, as masks, what of them is transparent."""
     path = context.folders.input_path(inputs["image"])
+    images: Batch = []
+    masks: Batch = []
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            picture.load()
+            for frame in ImageSequence.Iterator(opened):
+                picture = ImageOps.exif_transpose(frame)
+                if images and picture.size != images[0].size:
+                    continue
+                require_memory(picture.width, picture.height, len(images) + 1)
+                images.append(picture.convert("RGB"))
+                masks.append(_transparency(picture))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         message = f"[Errno 1094995529] Invalid data found when processing input: '{path}'"
         raise NodeFailure("av.error.InvalidDataError", message, _LOAD_FRAMES) from error
-    if picture.has_transparency_data:
-        mask = ImageOps.invert(picture.convert("RGBA").getchannel("A"))
-    else:
-        mask = Image.new("L", (64, 64), 0)
-    return NodeResult(([picture.convert("RGB")], [mask]))
+    return NodeResult((images, masks))
+
+
+def _transparency(picture: Image.Image) -> Image.Image:
+    if not picture.has_transparency_data:
+        return Image.new("L", (64, 64), 0)
+    return ImageOps.invert(picture.convert("RGBA").getchannel("A"))
 
 
 def image_scale(inputs: Inputs, _context: NodeContext) -> NodeResult:

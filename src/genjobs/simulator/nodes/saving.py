@@ -54,7 +54,13 @@ def save_animated_webp(inputs: Inputs, context: NodeContext) -> NodeResult:
 def preview_any(inputs: Inputs, _context: NodeContext) -> NodeResult:
     """Show any value as text; no file is written."""
     source = inputs["source"]
-    text = source if isinstance(source, str) else str(source)
+    if source is None or isinstance(source, str | int | float):
+        text = str(source)
+    else:
+        try:
+            text = json.dumps(source, indent=4)
+        except TypeError:
+            text = str(source)
     return NodeResult((text,), {"text": [text]})
 
 
