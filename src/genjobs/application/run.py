@@ -87,9 +87,11 @@ class RunJob:
     catalogue: NodeCatalogue
     deadlines: Deadlines
 
-    async def __call__(self, assignment: Assignment, shutdown: asyncio.Event) -> None:
+    async def __call__(self, assignment: Assignment, shutdown: asyncio.Event) -> Ending | None:
         """
-        Run ``assignment``; when ``shutdown`` is set the attempt is given back, not charged.
+        Run ``assignment`` and return how it ended; None when another execution has it.
+
+        When ``shutdown`` is set the attempt is given back, not charged.
 
         Raises:
             Unavailable: the start could not be recorded; the attempt may be started again.
@@ -100,7 +102,7 @@ class RunJob:
             started = await self._start(assignment, execution_id)
         except StaleAttempt:
             log.info("job.start_refused")
-            return
+            return None
         log.info("job.started")
         run = Run(execution=started.execution)
         if started.cancel_requested:
@@ -110,6 +112,7 @@ class RunJob:
         try:
             ending = await self._attempt(started, run)
             await self._record(run, ending)
+            return ending
         except asyncio.CancelledError:
             await self._record(run, Released())
             raise
@@ -262,9 +265,9 @@ class RunJob:
 
     async def _beat(self, run: Run) -> None:
         """Renew the lease, carry phase and progress, and learn of a cancel."""
-        sent: tuple[Phase, Progress | None] | None = None
-        beaten_at = -1e9
+        sent, beaten_at = (run.phase, run.progress), self.clock.monotonic()  # the start was one
         while True:
+            await asyncio.sleep(PROGRESS_INTERVAL.total_seconds())
             now = self.clock.monotonic()
             state = (run.phase, run.progress)
             if state != sent or now - beaten_at >= self.deadlines.heartbeat.total_seconds():
@@ -277,7 +280,6 @@ class RunJob:
                     _log.warning("job.heartbeat_failed", job_id=job_text(run.execution.job_id))
                 else:
                     self._heed(run, replies[run.execution.execution_id])
-            await asyncio.sleep(PROGRESS_INTERVAL.total_seconds())
 
     def _heed(self, run: Run, reply: BeatReply) -> None:
         if reply is BeatReply.CANCEL:

@@ -16,12 +16,14 @@ from typing import Final
 import structlog
 
 from genjobs.application.run import RunJob
-from genjobs.domain.attempts import Assignment
+from genjobs.domain.attempts import Assignment, Crashed
 from genjobs.domain.errors import EngineFailed, Unavailable
 from genjobs.domain.ports import Clock, JobLedger, Signals, WorkflowEngine
 
 #: How often an idle worker asks for work; a submit in the same process wakes it at once.
 POLL: Final = timedelta(seconds=0.25)
+#: How long an engine that answered is trusted to be there.
+_CHECK_EVERY: Final = timedelta(seconds=2)
 _PAUSE_AFTER_FAILURE: Final = timedelta(seconds=1)
 
 _log = structlog.get_logger(__name__)
@@ -44,12 +46,17 @@ class PullWorker:
         A database or ComfyUI that is away is waited for: no job is taken meanwhile.
         """
         _log.info("worker.started")
+        checked_at = -_CHECK_EVERY.total_seconds()
         while not shutdown.is_set():
             try:
-                await self.engine.check()  # never take a job that could not be rendered
+                if self.clock.monotonic() - checked_at >= _CHECK_EVERY.total_seconds():
+                    await self.engine.check()  # never take a job that could not be rendered
+                    checked_at = self.clock.monotonic()
                 assignments = await self._take()
                 for assignment in assignments:
-                    await self.run_job(assignment, shutdown)
+                    ending = await self.run_job(assignment, shutdown)
+                    if isinstance(ending, Crashed):
+                        checked_at = -_CHECK_EVERY.total_seconds()
             except (Unavailable, EngineFailed) as exc:
                 _log.warning("worker.waiting", code=exc.code, reason=exc.message)
                 await _pause(shutdown, _PAUSE_AFTER_FAILURE)

@@ -68,7 +68,8 @@ SELECT
         SELECT 1 FROM genjobs.jobs WHERE status = 'queued' LIMIT {_COUNTED}) q) AS queued,
     (SELECT extract(epoch FROM $1::timestamptz - not_before)::double precision
      FROM genjobs.jobs
-     WHERE status = 'queued' AND eligible AND slot_no IS NULL AND not_before <= $1
+     WHERE status = 'queued' AND eligible AND slot_no IS NULL
+       AND not_before > '-infinity' AND not_before <= $1
      ORDER BY not_before LIMIT 1) AS oldest_eligible_seconds
 FROM genjobs.slots
 """

@@ -79,7 +79,12 @@ jobs: Final = Table(
     CheckConstraint("status <> 'running' OR slot_no IS NOT NULL"),
     postgresql_with={"fillfactor": 85},
 )
-Index("jobs_ready", jobs.c.not_before, jobs.c.id, postgresql_where=_READY)
+Index(
+    "jobs_ready",
+    jobs.c.not_before,
+    jobs.c.id,
+    postgresql_where=text(f"{_READY.text} AND not_before > '-infinity'"),
+)
 Index(
     "jobs_user_ready",
     jobs.c.tenant_id,

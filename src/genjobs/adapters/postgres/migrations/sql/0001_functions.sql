@@ -40,6 +40,7 @@ BEGIN
             WHERE o.tenant_id = p_tenant AND o.user_id = p_user
               AND o.status = 'queued' AND o.eligible AND o.slot_no IS NULL
               AND (-o.priority, o.id) < (-p_priority, p_id)
+            ORDER BY -o.priority, o.id
             LIMIT 999
         ) ahead
     );
@@ -144,7 +145,8 @@ BEGIN
         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         SELECT j.tenant_id, j.user_id INTO v_oldest FROM genjobs.jobs j
-        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND j.not_before <= p_now
+        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL
+          AND j.not_before > '-infinity' AND j.not_before <= p_now
         ORDER BY j.not_before, j.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         -- The oldest is locked by us, so there is always one to take.

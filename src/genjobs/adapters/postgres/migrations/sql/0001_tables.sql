@@ -47,8 +47,10 @@ CREATE TABLE genjobs.jobs (
 ) WITH (fillfactor = 85);
 
 -- Who may be dispatched, oldest first; a paused job stands in the future and costs nothing.
+-- The clause on not_before is always true. It keeps the index for statements that repeat it:
+-- before the first ANALYZE the planner would else walk it for one user's jobs, all of it.
 CREATE INDEX jobs_ready ON genjobs.jobs (not_before, id)
-    WHERE status = 'queued' AND eligible AND slot_no IS NULL;
+    WHERE status = 'queued' AND eligible AND slot_no IS NULL AND not_before > '-infinity';
 -- One user's waiting jobs in the order they are dispatched; also the queue position.
 CREATE INDEX jobs_user_ready ON genjobs.jobs (tenant_id, user_id, (-priority), id)
     WHERE status = 'queued' AND eligible AND slot_no IS NULL;
@@ -119,6 +121,9 @@ SELECT
                 WHERE o.tenant_id = j.tenant_id AND o.user_id = j.user_id
                   AND o.status = 'queued' AND o.eligible AND o.slot_no IS NULL
                   AND (-o.priority, o.id) < (-j.priority, j.id)
+                -- The order is jobs_user_ready's: without it the planner may take another index
+                -- and walk all jobs that the user ever had.
+                ORDER BY -o.priority, o.id
                 LIMIT 999
             ) ahead
         )

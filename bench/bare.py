@@ -1,0 +1,69 @@
+"""
+The floor of the API: a bare FastAPI route over asyncpg doing the same single statement.
+
+No authentication, no validation, no problem documents, no signing; run as a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import uvicorn
+from fastapi import FastAPI, Request
+
+from genjobs.adapters.postgres.job_store import _CREATE, _GET
+from genjobs.adapters.postgres.pool import connect_arguments
+from genjobs.domain.ids import uuid7
+
+
+def make_app(url: str, tenant: uuid.UUID) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with asyncpg.create_pool(**connect_arguments(url), max_size=10) as pool:
+            app.state.pool = pool
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/jobs")
+    async def create(request: Request) -> dict[str, str]:
+        body = await request.json()
+        now = datetime.now(UTC)
+        job_id = uuid7(now, uuid.uuid4().int >> 54)
+        await request.app.state.pool.fetch(
+            _CREATE,
+            *(
+                tenant,
+                body["user_id"],
+                job_id,
+                json.dumps(body["workflow"]).encode(),
+                "[]",
+                0,
+                "{}",
+            ),
+            *(now, timedelta(minutes=30), timedelta(minutes=10), timedelta(days=7), None, None),
+        )
+        return {"id": str(job_id), "status": "queued"}
+
+    @app.get("/jobs/{job_id}")
+    async def get(request: Request, job_id: uuid.UUID, user_id: str) -> dict[str, object]:
+        rows = await request.app.state.pool.fetch(_GET, tenant, job_id, user_id)
+        return {"id": str(rows[0]["id"]), "status": rows[0]["status"]}
+
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        make_app(sys.argv[1], uuid.UUID(sys.argv[2])),
+        host="127.0.0.1",
+        port=int(sys.argv[3]),
+        log_level="warning",
+        access_log=False,
+    )
