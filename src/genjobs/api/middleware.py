@@ -1,8 +1,8 @@
 """
-The outermost ring: request ids, the body limit, security headers, one log line per request.
+The outermost ring: request ids, the body limit, security headers, a log line for each request.
 
-Pure ASGI, so that it costs little and does not buffer. Nothing logged here holds a query, a
-credential or a user.
+Reads that succeed are logged at debug level only. Pure ASGI, so that it costs little and does not
+buffer. Nothing logged here holds a query, a credential or a user.
 """
 
 from __future__ import annotations
@@ -78,13 +78,14 @@ class Edge:
             _log.exception("api.crashed", request_id=name, path=scope["path"])
             await self._refuse("internal_error", status, scope, receive, sending)
         finally:
-            route = scope.get("route")
-            _log.info(
+            # Reads that succeed are most of the traffic, and polling: only of use when debugging.
+            log = _log.debug if scope["method"] == "GET" and 200 <= status < 400 else _log.info
+            log(
                 "api.request",
                 request_id=name,
                 method=scope["method"],
                 # The template, not the path: it holds no ids.
-                route=getattr(route, "path", None),
+                route=getattr(scope.get("route"), "path", None),
                 status=status,
                 milliseconds=round((time.perf_counter() - begun) * 1000, 1),
             )
