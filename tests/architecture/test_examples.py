@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import running, servers_of
+from tests.e2e.processes import enterable, running, servers_of
 from tools.docs import ROOT
 
 
@@ -34,7 +34,7 @@ async def test_example_of_another_teams_tests_passes() -> None:
 
 @pytest.mark.e2e
 async def test_library_example_prints_a_link(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+    enterable(tmp_path)
     script = tmp_path / "example.py"
     script.write_text(example("README.md", "library"))
     process = await asyncio.create_subprocess_exec(
@@ -51,7 +51,7 @@ async def test_library_example_prints_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 async def test_curl_session_works(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+    enterable(tmp_path)
     data = tmp_path / ".genjobs"
     data.mkdir(mode=0o755)
     session = example("README.md", "session").replace("127.0.0.1:8000", "127.0.0.1:$PORT")
