@@ -13,12 +13,15 @@ import uuid
 from typing import Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genjobs.api import problems
 from genjobs.api.context import set_request_id
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+#: What the log says of a caller who went away; nginx's number for it.
+_GONE: Final = 499
 _log = structlog.get_logger(__name__)
 
 
@@ -72,6 +75,8 @@ class Edge:
             await self._app(scope, receiving, sending)
         except _BodyTooLarge:
             await self._refuse("body_too_large", status, scope, receive, sending)
+        except ClientDisconnect:
+            status = _GONE  # for the log: there is nobody to answer
         except Exception:
             # The edge of the process: whatever was not foreseen is logged here, once, and the
             # caller learns nothing of it.

@@ -154,6 +154,8 @@ class RunJob:
         except JobFailure as failure:
             if run.reason is StopReason.RELEASE:
                 return Released()
+            if run.reason is StopReason.DEADLINE:  # whatever else went wrong while stopping it
+                return Failed(error=JobError.of(RunTimeout()), timings=run.timings())
             if isinstance(failure, _MACHINE_FAILURES):
                 return Crashed(error=JobError.of(failure))
             return Failed(error=JobError.of(failure), timings=run.timings())
