@@ -14,7 +14,7 @@ from genjobs.domain.attempts import (
 )
 from genjobs.domain.errors import StaleAttempt
 from genjobs.domain.ids import ExecutionId
-from genjobs.domain.job import CancelMethod
+from genjobs.domain.job import CancelMethod, Timings
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing.contracts.job_store import JobsBackend, reach_of
 from genjobs.testing.contracts.ledger_attempts import LedgerAttempts
@@ -53,6 +53,23 @@ class JobLedgerContract(LedgerAttempts):
 
         receipt = await receipt_of(jobs, job, JobStatus.CANCELLED)
         assert receipt == (CancelMethod.INTERRUPTED, stopped, 2.0)
+
+    async def test_receipt_counts_gpu_seconds_from_the_request(self, jobs: JobsBackend) -> None:
+        for after_telling, rendered, expected in (
+            (0.5, 60.0, 3.0),
+            (0.5, 1.0, 1.0),
+            (0.0, None, 0.0),
+        ):
+            job, execution = await cancelling(jobs)
+            stopped = NOW + 3 * SECOND  # the worker heard of it only half a second before
+            outcome = Stopped(
+                method=CancelMethod.INTERRUPTED,
+                stopped_at=stopped,
+                gpu_seconds_after_request=after_telling,
+                timings=Timings(render_seconds=rendered, gpu_seconds=rendered),
+            )
+            await jobs.ledger.finish(execution, outcome, now=stopped)
+            assert (await receipt_of(jobs, job, JobStatus.CANCELLED))[2] == expected
 
     async def test_completed_after_a_cancel_stays_completed_too_late(
         self, jobs: JobsBackend
