@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import enterable, running, servers_of
+from tests.e2e.processes import running, servers_of
 from tools.docs import ROOT
 
 
@@ -33,26 +33,24 @@ async def test_example_of_another_teams_tests_passes() -> None:
 
 
 @pytest.mark.e2e
-async def test_library_example_prints_a_link(tmp_path: Path) -> None:
-    enterable(tmp_path)
-    script = tmp_path / "example.py"
+async def test_library_example_prints_a_link(open_folder: Path) -> None:
+    script = open_folder / "example.py"
     script.write_text(example("README.md", "library"))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(script)),
-        cwd=tmp_path,
+        cwd=open_folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0, err.decode()
     assert out.decode().startswith("completed ['http://127.0.0.1:8000/files/t/")
-    assert servers_of(tmp_path) == []
+    assert servers_of(open_folder) == []
 
 
 @pytest.mark.e2e
-async def test_curl_session_works(tmp_path: Path) -> None:
-    enterable(tmp_path)
-    data = tmp_path / ".genjobs"
+async def test_curl_session_works(open_folder: Path) -> None:
+    data = open_folder / ".genjobs"
     data.mkdir(mode=0o755)
     session = example("README.md", "session").replace("127.0.0.1:8000", "127.0.0.1:$PORT")
     session = session.replace(".venv/bin/python", sys.executable)
@@ -62,7 +60,7 @@ async def test_curl_session_works(tmp_path: Path) -> None:
         (data / "api-key").write_text("gj_test_key_of_the_processes")
         process = await asyncio.create_subprocess_exec(
             *("bash", "-euo", "pipefail", "-c", session),
-            cwd=tmp_path,
+            cwd=open_folder,
             env={"PATH": "/usr/bin:/bin", "PORT": port},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -120,18 +120,6 @@ async def final(http: httpx.AsyncClient, job_id: str, seconds: float = 60) -> di
             await asyncio.sleep(0.1)
 
 
-def enterable(folder: Path) -> Path:
-    """
-    Let every user pass down to ``folder``, and return it.
-
-    Run as root, Postgres runs as another user and would be given another place.
-    """
-    for place in (folder, *folder.parents):
-        if place.owner() == folder.owner() and not place.stat().st_mode & 0o001:
-            place.chmod(place.stat().st_mode | 0o011)
-    return folder
-
-
 def servers_of(data: Path) -> list[int]:
     """Return the pids of Postgres servers whose cluster is in ``data``."""
     found = []

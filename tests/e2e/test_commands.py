@@ -16,7 +16,6 @@ from tests.e2e.processes import (
     USER,
     base_url,
     client,
-    enterable,
     final,
     peak_memory,
     running,
@@ -31,8 +30,8 @@ def body(workflow: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return enterable(tmp_path)
+def data(open_folder: Path) -> Path:
+    return open_folder
 
 
 async def test_demo_once_prints_the_final_job_and_leaves_nothing_running(data: Path) -> None:

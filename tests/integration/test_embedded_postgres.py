@@ -15,7 +15,7 @@ import pytest
 
 from genjobs.adapters.local.embedded_postgres import embedded_postgres
 from genjobs.adapters.postgres.pool import connect_arguments
-from tests.e2e.processes import enterable, servers_of
+from tests.e2e.processes import servers_of
 
 _HOLD = """
 import asyncio, sys
@@ -32,8 +32,8 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return enterable(tmp_path) / "pg"
+def folder(open_folder: Path) -> Path:
+    return open_folder / "pg"
 
 
 @asynccontextmanager
