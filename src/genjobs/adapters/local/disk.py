@@ -31,7 +31,8 @@ class DiskWork:
     Use as an async context manager; on leaving, :meth:`close` runs in a thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, call_seconds: float = CALL_SECONDS) -> None:
+        self._call_seconds = call_seconds
         #: Set as soon as nobody waits for the result any more; calls may look at it to end early.
         self.abandoned = False
         self._overdue: asyncio.Future[Any] | None = None
@@ -48,11 +49,11 @@ class DiskWork:
         Run ``call`` in a thread and return its result.
 
         Raises:
-            Unavailable: the call raised ``OSError`` or did not end within :data:`CALL_SECONDS`.
+            Unavailable: the call raised ``OSError`` or did not end within the limit.
         """
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(None, call)
-        deadline = loop.time() + CALL_SECONDS
+        deadline = loop.time() + self._call_seconds
         cancelled: asyncio.CancelledError | None = None
         while not future.done() and (left := deadline - loop.time()) > 0:
             try:

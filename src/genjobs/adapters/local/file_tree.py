@@ -28,9 +28,6 @@ SUFFIX: Final = ".bin"
 INCOMING: Final = ".incoming"
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-#: A folder can be removed as empty between making it and moving a file into it; each round lost
-#: needs another removal at just that moment.
-_ROUNDS: Final = 100
 #: How many files one call removes, to end well within the time limit of a call.
 _BATCH: Final = 500
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -78,16 +75,18 @@ class FileTree:
     def place(self, name: str, key: ArtifactKey) -> None:
         """Move the incoming file to ``key``, replacing what was there, and make that durable."""
         *folders, last = key_parts(key)
-        for _ in range(_ROUNDS):
-            with (
-                suppress(FileNotFoundError),
-                self._folder((INCOMING,)) as incoming,
-                self._folder(folders, create=True) as folder,
-            ):
+        made: list[int] = []
+        with self._folder((INCOMING,)) as incoming:
+            # Shared by writers: until the file is in its folder, nobody removes that as empty.
+            fcntl.flock(incoming, fcntl.LOCK_SH)
+            with self._folder(folders, made=made) as folder:
                 os.replace(name, last, src_dir_fd=incoming, dst_dir_fd=folder)
+                fcntl.flock(incoming, fcntl.LOCK_UN)
                 os.fsync(folder)
-                return
-        raise Unavailable
+        for depth in reversed(made):
+            # Removed again already: nothing to keep.
+            with suppress(FileNotFoundError), self._folder(folders[:depth]) as parent:
+                os.fsync(parent)
 
     def drop(self, name: str) -> None:
         """Remove an incoming file."""
@@ -172,7 +171,7 @@ class FileTree:
                     os.unlink(entry.name, dir_fd=folder)
                     left[0] -= 1
                     removed += entry.name.endswith(SUFFIX)
-            if not _remove_empty(parent, name):  # somebody put a file into it
+            if not self._remove_empty(parent, name):  # somebody put a file into it
                 os.fsync(folder)
         return removed
 
@@ -180,12 +179,26 @@ class FileTree:
         for end in range(len(folders), 0, -1):
             try:
                 with self._folder(folders[: end - 1]) as parent:
-                    if not _remove_empty(parent, folders[end - 1]):
+                    if not self._remove_empty(parent, folders[end - 1]):
                         return
                     os.fsync(parent)
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
+
+    def _remove_empty(self, parent: int, name: str) -> bool:
+        """Remove a folder unless something is in it; return whether it is gone."""
+        with self._folder((INCOMING,)) as incoming:
+            fcntl.flock(incoming, fcntl.LOCK_EX)  # no writer is on its way into it
+            try:
+                os.rmdir(name, dir_fd=parent)
+            except FileNotFoundError:
+                return True
+            except OSError as error:
+                if error.errno in _NOT_EMPTY:
+                    return False
+                raise
+            return True
 
     def _sweep(self) -> None:
         with self._folder((INCOMING,)) as folder:
@@ -197,17 +210,18 @@ class FileTree:
                         os.unlink(name, dir_fd=folder)
 
     @contextmanager
-    def _folder(self, folders: Sequence[str], *, create: bool = False) -> Iterator[int]:
+    def _folder(self, folders: Sequence[str], *, made: list[int] | None = None) -> Iterator[int]:
+        """Open a folder; with ``made``, make what is missing and add the depths of that."""
         try:
             descriptor = os.open(self.root, _FOLDER)
         except OSError as error:  # the disk is gone, which is not the same as a missing file
             raise Unavailable from error
         try:
-            for folder in folders:
-                if create:
+            for depth, folder in enumerate(folders):
+                if made is not None:
                     with suppress(FileExistsError):
                         os.mkdir(folder, 0o700, dir_fd=descriptor)
-                        os.fsync(descriptor)
+                        made.append(depth)
                 above, descriptor = descriptor, os.open(folder, _FOLDER, dir_fd=descriptor)
                 os.close(above)
             yield descriptor
@@ -221,16 +235,3 @@ def _opened(descriptor: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _remove_empty(parent: int, name: str) -> bool:
-    """Remove a folder unless something is in it; return whether it is gone."""
-    try:
-        os.rmdir(name, dir_fd=parent)
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        if error.errno in _NOT_EMPTY:
-            return False
-        raise
-    return True
