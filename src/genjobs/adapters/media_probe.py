@@ -54,6 +54,8 @@ def _pillow_size(head: bytes, name: str) -> tuple[int, int] | None:
         OSError,  # UnidentifiedImageError is one
         ValueError,  # PNG text chunks that unpack to too much
         SyntaxError,  # how format plugins say that a file is broken
+        EOFError,  # the same, of files that end too early
+        RuntimeError,  # the same, of the AVIF library
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,  # where warnings are errors
     ):

@@ -25,12 +25,11 @@ from genjobs.domain.errors import Unavailable
 
 SUFFIX: Final = ".bin"
 #: Where files are while they are written; no key starts with it.
-INCOMING: Final = ".incoming"
+INCOMING: Final = ".writing"
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 #: How many files one call removes, to end well within the time limit of a call.
 _BATCH: Final = 500
-_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _NOT_EMPTY: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 
 
@@ -96,18 +95,18 @@ class FileTree:
     def open(self, key: ArtifactKey) -> int | None:
         """Return a descriptor to read the file from, None when there is no file."""
         *folders, last = key_parts(key)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             with self._folder(folders) as folder:
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
                 descriptor = os.open(last, flags, dir_fd=folder)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
+        except FileNotFoundError:
+            return None
+        try:
+            _require_file(os.fstat(descriptor))
+        except OSError:
+            os.close(descriptor)
             raise
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return descriptor
-        os.close(descriptor)
-        return None
+        return descriptor
 
     def size(self, key: ArtifactKey) -> int | None:
         """Return the file's size in bytes, None when there is no file."""
@@ -115,38 +114,29 @@ class FileTree:
         try:
             with self._folder(folders) as folder:
                 found = os.stat(last, dir_fd=folder, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        except FileNotFoundError:
+            return None
+        _require_file(found)
+        return found.st_size
 
     def remove(self, keys: Sequence[ArtifactKey]) -> None:
         """Remove files and the folders that this empties."""
         paths = sorted(key_parts(key) for key in keys)
         for folders, group in groupby(paths, key=lambda parts: parts[:-1]):
-            try:
-                with self._folder(folders) as folder:
-                    for parts in group:
-                        with suppress(FileNotFoundError):
-                            os.unlink(parts[-1], dir_fd=folder)
-                    os.fsync(folder)
-            except OSError as error:
-                if error.errno not in _ABSENT:
-                    raise
+            with suppress(FileNotFoundError), self._folder(folders) as folder:
+                for parts in group:
+                    with suppress(FileNotFoundError):
+                        os.unlink(parts[-1], dir_fd=folder)
+                os.fsync(folder)
             self._prune(folders)
 
     def remove_some(self, folders: Sequence[str]) -> tuple[int, bool]:
         """Remove a batch of what is below a folder; return how many keys, and if that was all."""
         left = [_BATCH]
         removed = 0
-        try:
-            with self._folder(folders[:-1]) as parent:
-                removed = self._clear(parent, folders[-1], left)
-                os.fsync(parent)
-        except OSError as error:
-            if error.errno not in _ABSENT:
-                raise
+        with suppress(FileNotFoundError), self._folder(folders[:-1]) as parent:
+            removed = self._clear(parent, folders[-1], left)
+            os.fsync(parent)
         if left[0] > 0:
             self._prune(folders)
         return removed, left[0] > 0
@@ -177,14 +167,10 @@ class FileTree:
 
     def _prune(self, folders: Sequence[str]) -> None:
         for end in range(len(folders), 0, -1):
-            try:
-                with self._folder(folders[: end - 1]) as parent:
-                    if not self._remove_empty(parent, folders[end - 1]):
-                        return
-                    os.fsync(parent)
-            except OSError as error:
-                if error.errno not in _ABSENT:
-                    raise
+            with suppress(FileNotFoundError), self._folder(folders[: end - 1]) as parent:
+                if not self._remove_empty(parent, folders[end - 1]):
+                    return
+                os.fsync(parent)
 
     def _remove_empty(self, parent: int, name: str) -> bool:
         """Remove a folder unless something is in it; return whether it is gone."""
@@ -235,3 +221,9 @@ def _opened(descriptor: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _require_file(found: os.stat_result) -> None:
+    """Raise ``OSError`` for a link, pipe or the like: none was put here by this store."""
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
