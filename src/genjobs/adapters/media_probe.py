@@ -1,35 +1,87 @@
-"""Looking into pictures with Pillow: sizes from headers, nothing is decoded."""
+"""
+The size of pictures from their first bytes, by Pillow's header parsers; nothing is decoded.
+
+Types are recognised by ``domain.media`` first and only the parser of that type is tried. An AVIF
+is read only when ``head`` is all of it, since Pillow's parser wants the whole file.
+"""
 
 from __future__ import annotations
 
 import io
-import warnings
+from typing import Final
 
+from genjobs.domain.media import AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP, sniff
 from genjobs.domain.ports import PictureSize
 
-_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+_FORMATS: Final = {AVIF: "AVIF", BMP: "BMP", GIF: "GIF", JPEG: "JPEG", PNG: "PNG", TIFF: "TIFF"}
 
 
 class PillowProbe:
-    """The ``MediaProbe`` port."""
+    """A ``MediaProbe``; Pillow is imported by the first picture."""
 
     def picture_size(self, head: bytes) -> PictureSize | None:
-        """Return the size that the header states, None when there is no readable one."""
-        # Imported here: a process that never sees a picture need not load Pillow.
-        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
+        """
+        Return the size of the picture that starts with ``head``, None if unreadable.
 
-        try:
-            with warnings.catch_warnings():
-                # Only the header is read, so a huge picture costs nothing.
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(head), formats=_FORMATS) as picture:
-                    return PictureSize(width=picture.width, height=picture.height)
-        except (
-            UnidentifiedImageError,
-            Image.DecompressionBombError,
-            OSError,
-            ValueError,
-            SyntaxError,  # Pillow's word for a broken PNG chunk
-            EOFError,
-        ):
+        A picture of more pixels than ``PIL.Image.MAX_IMAGE_PIXELS`` counts as unreadable.
+        """
+        media_type = sniff(head)
+        if media_type == WEBP:
+            size = _webp_size(head)
+        elif media_type in _FORMATS:
+            size = _pillow_size(head, _FORMATS[media_type])
+        else:
             return None
+        if size is None or not _acceptable(*size):
+            return None
+        return PictureSize(width=size[0], height=size[1])
+
+
+def _acceptable(width: int, height: int) -> bool:
+    from PIL import Image  # noqa: PLC0415 (loads a third of a second of modules)
+
+    limit = Image.MAX_IMAGE_PIXELS
+    return width > 0 and height > 0 and (limit is None or width * height <= limit)
+
+
+def _pillow_size(head: bytes, name: str) -> tuple[int, int] | None:
+    from PIL import Image  # noqa: PLC0415 (loads a third of a second of modules)
+
+    try:
+        with Image.open(io.BytesIO(head), formats=(name,)) as picture:
+            return picture.size
+    except (
+        OSError,  # UnidentifiedImageError is one
+        ValueError,  # PNG text chunks that unpack to too much
+        SyntaxError,  # how format plugins say that a file is broken
+        EOFError,  # the same, of files that end too early
+        RuntimeError,  # the same, of the AVIF library
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,  # where warnings are errors
+    ):
+        return None
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    """
+    Return the size in a WebP header (RFC 9649 sections 2.5 to 2.7).
+
+    Pillow's own parser allocates the canvas on opening and refuses an incomplete file.
+    """
+    if len(head) < 30:
+        return None
+    chunk, data = head[12:16], head[20:30]
+    if chunk == b"VP8X":
+        return (
+            1 + int.from_bytes(data[4:7], "little"),
+            1 + int.from_bytes(data[7:10], "little"),
+        )
+    if chunk == b"VP8L" and data[0] == 0x2F:
+        bits = int.from_bytes(data[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if chunk == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
+        return (
+            int.from_bytes(data[6:8], "little") & 0x3FFF,
+            int.from_bytes(data[8:10], "little") & 0x3FFF,
+        )
+    return None

@@ -31,23 +31,24 @@ class SystemIds:
 
     Within one process, ids of the same millisecond grow: the random part is counted up, as
     RFC 9562 section 6.2 method 2 says, so that a listing shows jobs in the order of submits.
+    For a time before the latest one, an id is of that time, and random.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last = (-1, 0)
+        self._latest = (-1, 0)
 
     def uuid7(self, at: datetime) -> uuid.UUID:
-        """Return a new UUIDv7 of time ``at``."""
-        millisecond = int(at.timestamp() * 1000)
+        """Return a new UUIDv7 of time ``at``; ``ValueError`` when it is naive or before 1970."""
+        bits = secrets.randbits(_RANDOM_BITS - 1)  # room to count up: 2**41 steps
+        fresh = uuid7(at, bits)
+        millisecond = fresh.int >> 80
         with self._lock:
-            before, bits = self._last
-            if millisecond == before:
-                # A random step of up to 2**32, and never beyond the field.
-                bits = (bits + 1 + secrets.randbits(32)) % (1 << _RANDOM_BITS)
-            else:
-                bits = secrets.randbits(_RANDOM_BITS - 1)  # room to count up
-            self._last = (millisecond, bits)
+            latest, before = self._latest
+            if millisecond == latest:
+                bits = before + 1 + secrets.randbits(32)
+            if millisecond >= latest:  # a clock set back must not make us forget
+                self._latest = (millisecond, bits)
         return uuid7(at, bits)
 
     def uuid4(self) -> uuid.UUID:

@@ -40,9 +40,12 @@ class Signer:
         """Return file name and content type of a request signed here that has not expired."""
         if query.keys() != _MEMBERS:
             raise NotFound
-        expected = self._signature(key, query["expires"], query["name"], query["type"])
+        try:
+            expected = self._signature(key, query["expires"], query["name"], query["type"])
+        except UnicodeEncodeError:  # never signed: what is not Unicode has no encoding
+            raise NotFound from None
         # Bytes, not text: a signature with other than ASCII characters is no error of ours.
-        given = query["signature"].encode("utf-8", "surrogateescape")
+        given = query["signature"].encode("utf-8", "replace")
         if not hmac.compare_digest(expected.encode(), given):
             raise NotFound
         if now >= int(query["expires"]):  # signed, so it is a number
@@ -52,9 +55,7 @@ class Signer:
     def _signature(self, *parts: str) -> str:
         message = b"".join(
             len(encoded).to_bytes(4, "big") + encoded
-            for encoded in (
-                part.encode("utf-8", "surrogateescape") for part in (_VERSION, "GET", *parts)
-            )
+            for encoded in (part.encode() for part in (_VERSION, "GET", *parts))
         )
         digest = hmac.new(self._key, message, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
