@@ -26,7 +26,12 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            pad_event_to=24,
+            # The pretty one prints local variables: keys and users among them.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     minimum = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from genjobs.application.query import JobFilter
 from genjobs.application.submission import (
@@ -122,6 +122,14 @@ class JobListQuery(BaseModel):
     created_after: AwareDatetime | None
     created_before: AwareDatetime | None
     limit: int = Field(ge=1, le=limits.MAX_PAGE)
+
+    @field_validator("created_after", "created_before")
+    @classmethod
+    def _in_range(cls, value: datetime | None) -> datetime | None:
+        try:
+            return None if value is None else value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("the time is out of range") from None
 
     def filter(self) -> JobFilter:
         """Return what the listing shows."""

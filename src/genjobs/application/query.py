@@ -94,7 +94,9 @@ class LinkSigner:
             )
             for output in job.outputs
         )
-        return JobView(job=job, outputs=outputs, revision=f"{job.version}-{window}")
+        return JobView(
+            job=job, outputs=outputs, revision=f"{job.version}-{job.queue_position or 0}-{window}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

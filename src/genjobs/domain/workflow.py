@@ -202,12 +202,18 @@ def _node(node_id: object, value: object) -> Node:
             f"A node id must have 1 to {limits.MAX_NODE_ID_CHARS} characters.", pointer="/workflow"
         )
     at = pointer("workflow", node_id)
+    if not node_id.isprintable():  # it is stored and shown: no NUL, no half surrogate pair
+        raise InvalidWorkflow("A node id holds a character that is not printable.", pointer=at)
     if not isinstance(value, dict):
         raise InvalidWorkflow(f"Node {node_id} is not an object.", pointer=at)
     class_type = value.get("class_type")
     if not isinstance(class_type, str) or not 0 < len(class_type) <= limits.MAX_CLASS_CHARS:
         raise InvalidWorkflow(
             f"Node {node_id} has no class_type.", pointer=f"{at}/class_type", node_id=node_id
+        )
+    if not class_type.isprintable():
+        raise InvalidWorkflow(
+            f"The class_type of node {node_id} is not printable.", pointer=f"{at}/class_type"
         )
     inputs = value.get("inputs")
     if not isinstance(inputs, dict):

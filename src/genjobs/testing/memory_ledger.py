@@ -56,6 +56,7 @@ class MemoryJobLedger:
                 (row for row in due if row.job.owner == owner),
                 key=lambda row: (-row.job.priority, row.job.id),
             )
+            due[0].not_before, row.not_before = row.not_before, due[0].not_before
             attempt = row.job.attempt + 1
             row.slot = Slot(attempt=attempt, start_deadline=now + self._jobs.deadlines.start)
             row.step(JobEvent.DISPATCHED, attempt=attempt)

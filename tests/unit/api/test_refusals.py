@@ -86,6 +86,12 @@ BAD: dict[str, tuple[Any, int, str, str]] = {
         "workflow_invalid",
         "/workflow/x/inputs",
     ),
+    "NUL in a node id": (
+        job(workflow=graph(**{"a\x00": node()})),
+        422,
+        "workflow_invalid",
+        "/workflow/a\x00",
+    ),
     "cycle": (
         job(workflow=graph(x=node(image=["y", 0]), y=node(image=["x", 0]))),
         422,
@@ -326,6 +332,8 @@ async def test_bad_idempotency_key_is_refused(http: httpx.AsyncClient, key: str)
         {"status": "nope"},
         {"created_after": "yesterday"},
         {"created_after": "2026-01-01T00:00:00"},
+        {"created_before": "9999-12-31T23:59:59-14:00"},
+        {"created_after": "0001-01-01T00:00:00+14:00"},
         {"user_id": "a b"},
     ],
 )

@@ -65,7 +65,7 @@ async def embedded_postgres(directory: Path) -> AsyncIterator[EmbeddedUrls]:
     Raises:
         ConfigurationError: there is no Postgres on this machine, or it does not start.
     """
-    directory = directory.absolute()
+    directory = directory.resolve()  # one server, whatever link leads to it
     server = await asyncio.to_thread(_Server.prepare, directory)
     try:
         await asyncio.to_thread(server.enter)

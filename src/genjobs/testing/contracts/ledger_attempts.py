@@ -73,8 +73,8 @@ class LedgerAttempts:
         mine_urgent = await jobs.submitted(jobs.owner("u_1"), at=NOW + 2 * SECOND, priority=9)
 
         given = await jobs.ledger.dispatch(now=NOW + timedelta(minutes=1), limit=3)
-        # The oldest job is u_1's, so u_1 goes, with its most urgent; being still the oldest, again.
-        assert [item.job_id for item in given] == [mine_urgent.id, mine_old.id, theirs.id]
+        # The oldest job is u_1's, so u_1 goes, with its most urgent; that used up the turn.
+        assert [item.job_id for item in given] == [mine_urgent.id, theirs.id, mine_old.id]
 
     async def test_many_dispatchers_at_once_give_no_job_twice(self, jobs: JobsBackend) -> None:
         for _ in range(12):

@@ -144,13 +144,13 @@ BEGIN
         SELECT slot_no INTO v_slot FROM genjobs.slots WHERE job_id IS NULL
         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
-        SELECT j.tenant_id, j.user_id INTO v_oldest FROM genjobs.jobs j
+        SELECT j.tenant_id, j.user_id, j.id INTO v_oldest FROM genjobs.jobs j
         WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL
           AND j.not_before > '-infinity' AND j.not_before <= p_now
         ORDER BY j.not_before, j.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         -- The oldest is locked by us, so there is always one to take.
-        SELECT j.tenant_id, j.user_id, j.id, j.attempt + 1 AS attempt INTO v_job
+        SELECT j.tenant_id, j.user_id, j.id, j.attempt + 1 AS attempt, j.not_before INTO v_job
         FROM genjobs.jobs j
         WHERE j.tenant_id = v_oldest.tenant_id AND j.user_id = v_oldest.user_id
           AND j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND j.not_before <= p_now
@@ -164,6 +164,12 @@ BEGIN
         UPDATE genjobs.jobs j
         SET attempt = v_job.attempt, slot_no = v_slot, version = j.version + 1
         WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
+        IF v_job.id <> v_oldest.id THEN
+            -- The turn was the oldest job's and is used up: they swap places in line, or one user
+            -- could hold up all others with an old job and a stream of urgent ones.
+            UPDATE genjobs.jobs j SET not_before = v_job.not_before
+            WHERE j.tenant_id = v_oldest.tenant_id AND j.id = v_oldest.id;
+        END IF;
         INSERT INTO genjobs.attempts (tenant_id, job_id, attempt, dispatched_at)
         VALUES (v_job.tenant_id, v_job.id, v_job.attempt, p_now);
         tenant_id := v_job.tenant_id;
@@ -283,6 +289,7 @@ BEGIN
             WHEN cancel_requested_at IS NULL THEN NULL
             -- The worker counts from when it was told; the render may have gone on since the
             -- request, for as long as it held the renderer at all.
+            WHEN p_stopped_at IS NULL THEN coalesce(p_gpu_after, 0)
             ELSE greatest(coalesce(p_gpu_after, 0), least(
                 coalesce((p_timings ->> 'gpu_seconds')::double precision, 0),
                 extract(epoch FROM p_stopped_at - cancel_requested_at)))
