@@ -223,5 +223,20 @@ async def test_discard_leaves_nothing_behind(simulator: RunningSimulator, render
         assert (await http.get(f"/history/{render.id}")).json() == {}
 
 
+async def test_discard_removes_previews_and_leaves_those_of_others(
+    simulator: RunningSimulator, render: Render
+) -> None:
+    temp = Path(simulator.base_directory) / "temp"
+    temp.mkdir(exist_ok=True)
+    (temp / "of_another.png").write_bytes(b"x")
+    graph = a_workflow()
+    graph["8"] = {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}}
+    await render.run(graph)
+    assert len(list(temp.iterdir())) == 2
+
+    await render.engine.discard(render.id)
+    assert [path.name for path in temp.iterdir()] == ["of_another.png"]
+
+
 async def _bytes(content: bytes) -> AsyncIterator[bytes]:
     yield content

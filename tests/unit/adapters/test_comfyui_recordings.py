@@ -99,11 +99,47 @@ def test_allocation_failure_is_out_of_memory() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError"],
+    [
+        "torch.OutOfMemoryError",
+        "torch.cuda.OutOfMemoryError",
+        "MemoryError",
+        "numpy._core._exceptions._ArrayMemoryError",
+    ],
 )
 def test_cuda_out_of_memory_is_recognised(kind: str) -> None:
     error = {"node_id": "3", "node_type": "KSampler", "exception_type": kind}
     assert isinstance(failure_of(error), OutOfMemory)
+
+
+def test_accelerator_error_for_want_of_memory_is_recognised() -> None:
+    error = {
+        "exception_type": "torch.AcceleratorError",
+        "exception_message": "CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA.",
+    }
+    assert isinstance(failure_of(error), OutOfMemory)
+
+
+def test_plain_reason_of_a_node_is_passed_on() -> None:
+    text = "mat1 and mat2 shapes cannot be multiplied (77x2048 and 768x320)"
+    error = {"node_id": "3", "exception_type": "RuntimeError", "exception_message": f"{text}\nmore"}
+    assert failure_of(error).message == f"Node 3 failed with RuntimeError: {text}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Cannot connect to host cache:6379 ssl:default",
+        "Cannot connect to fe80::1",
+        "Invalid API key abc",
+        "wrong password hunter2",
+        "Unknown model foo, available: a, b, c",
+        "sampler x not in euler, heun",
+        "no file 0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_reason_that_may_tell_of_the_server_is_not_passed_on(text: str) -> None:
+    error = {"node_id": "3", "exception_type": "ValueError", "exception_message": text}
+    assert failure_of(error).message == "Node 3 failed with ValueError"
 
 
 @pytest.mark.parametrize(

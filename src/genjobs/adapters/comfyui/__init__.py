@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from genjobs.adapters.comfyui.engine import ComfyUIEngine, Patience
+from genjobs.adapters.comfyui.engine import ComfyUIEngine
+from genjobs.adapters.comfyui.patience import Patience
 
 __all__ = ["ComfyUIEngine", "Patience"]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from datetime import timedelta
+from typing import IO, Any, Final, TypeGuard
 
 import httpx
 
 from genjobs.domain.errors import EngineFailed, NoOutput
 
-#: Code that holds Python's lock freezes ComfyUI's server for ten seconds and more.
-_TIMEOUT: Final = httpx.Timeout(connect=5.0, read=30.0, write=60.0, pool=10.0)
 _MAX_JSON: Final = 64 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
 
@@ -39,10 +39,13 @@ class Unreachable(Exception):
 class ComfyUIClient:
     """Calls one ComfyUI."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, answer: timedelta) -> None:
+        # Code that holds Python's lock freezes ComfyUI's server for ten seconds and more.
+        seconds = answer.total_seconds()
+        self._whole_answer = 2 * seconds
         self._http = httpx.AsyncClient(
             base_url=url,
-            timeout=_TIMEOUT,
+            timeout=httpx.Timeout(connect=5.0, read=seconds, write=60.0, pool=10.0),
             trust_env=False,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=20, keepalive_expiry=30.0),
@@ -58,9 +61,11 @@ class ComfyUIClient:
         return await self._call("POST", "/prompt", body)
 
     async def history(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """Return the history entry of an ended prompt."""
+        """Return the history entry of an ended prompt, None while there is none."""
         answer = await self._call("GET", f"/history/{prompt_id}")
-        found = answer.body.get(prompt_id) if isinstance(answer.body, dict) else None
+        if answer.status != 200 or not isinstance(answer.body, dict):
+            raise Unreachable(f"/history answered {answer.status}", refused=False)
+        found = answer.body.get(prompt_id)
         return found if isinstance(found, dict) else None
 
     async def is_queued(self, prompt_id: str) -> bool:
@@ -69,7 +74,7 @@ class ComfyUIClient:
         if answer.status != 200 or not isinstance(answer.body, dict):
             raise Unreachable(f"/queue answered {answer.status}", refused=False)
         return any(
-            item[1] == prompt_id
+            isinstance(item, list) and prompt_id in item[1:2]
             for key in ("queue_running", "queue_pending")
             for item in answer.body.get(key) or ()
         )
@@ -77,7 +82,7 @@ class ComfyUIClient:
     async def cancel(self, prompt_id: str) -> None:
         """Ask for this prompt, and no other, to be stopped; the answer proves nothing."""
         answer = await self._call("POST", f"/api/jobs/{prompt_id}/cancel", {})
-        if answer.status == 404:  # before 0.26: dequeue it, or interrupt it if it runs
+        if answer.status == 404:  # before 0.26: dequeue it, or interrupt it if it is running
             await self._call("POST", "/queue", {"delete": [prompt_id]})
             await self._call("POST", "/interrupt", {"prompt_id": prompt_id})
 
@@ -87,7 +92,7 @@ class ComfyUIClient:
 
     async def alive(self) -> None:
         """Raise ``Unreachable`` unless the server answers."""
-        answer = await self._call("GET", "/prompt")
+        answer = await self._call("GET", "/system_stats")
         if answer.status != 200:
             raise Unreachable(f"answered {answer.status}", refused=False)
 
@@ -113,26 +118,34 @@ class ComfyUIClient:
                 files={"image": (filename, file, "application/octet-stream")},
                 data={"subfolder": folder, "type": "input", "overwrite": "true"},
             )
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             raise EngineFailed("ComfyUI cannot be reached.") from exc
         return _answer(response.status_code, response.content)
 
     @asynccontextmanager
     async def view(self, reference: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open an output file; ``NoOutput`` when there is none, ``EngineFailed`` otherwise."""
+        request = self._http.build_request("GET", "/view", params=dict(reference))
         try:
-            async with self._http.stream("GET", "/view", params=dict(reference)) as response:
-                if response.status_code == 404:
-                    raise NoOutput("ComfyUI reported an output file that it does not have.")
-                if response.status_code != 200:
-                    raise EngineFailed("ComfyUI did not deliver an output file.")
-                yield response.aiter_bytes(_CHUNK)
-        except httpx.TransportError as exc:
+            response = await self._http.send(request, stream=True)
+        except httpx.RequestError as exc:
             raise EngineFailed("ComfyUI cannot be reached.") from exc
+        try:
+            if response.status_code == 404:
+                raise NoOutput("ComfyUI reported an output file that it does not have.")
+            if response.status_code != 200:
+                raise EngineFailed("ComfyUI did not deliver an output file.")
+            async with aclosing(_chunks(response)) as chunks:
+                yield chunks
+        finally:
+            await response.aclose()
 
     async def _call(self, method: str, path: str, body: object = None) -> Answer:
         try:
-            async with self._http.stream(method, path, json=body) as response:
+            async with (
+                asyncio.timeout(self._whole_answer),
+                self._http.stream(method, path, json=body) as response,
+            ):
                 content = bytearray()
                 async for chunk in response.aiter_bytes():
                     content += chunk
@@ -141,8 +154,25 @@ class ComfyUIClient:
                 return _answer(response.status_code, bytes(content))
         except httpx.ConnectError as exc:
             raise Unreachable(type(exc).__name__, refused=True) from exc
-        except httpx.TransportError as exc:
+        except (httpx.RequestError, TimeoutError) as exc:
             raise Unreachable(type(exc).__name__, refused=False) from exc
+
+
+def is_uuid(value: object) -> TypeGuard[str]:
+    """Whether ``value`` is a UUID in the form ComfyUI takes, so that it fits into a path."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    # Translated here and not around the block of who reads: its failures are its own.
+    try:
+        async for chunk in response.aiter_bytes(_CHUNK):
+            yield chunk
+    except httpx.RequestError as exc:
+        raise EngineFailed("ComfyUI cannot be reached.") from exc
 
 
 def _answer(status: int, content: bytes) -> Answer:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
 from genjobs.domain.errors import EngineFailed, NoOutput
 
 _CHUNK: Final = 1024 * 1024
+_NO_SUCH_FILE: Final = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR}
+)
 
 
 class ComfyUIFolders:
@@ -23,6 +28,8 @@ class ComfyUIFolders:
 
     async def stage(self, folder: str, filename: str, chunks: AsyncIterator[bytes]) -> str:
         """Write an input file and return the name that nodes use; raises ``EngineFailed``."""
+        if Path(filename).name != filename or filename in {"", ".."}:
+            raise EngineFailed("An input file has no plain name.")
         target = self._base / "input" / folder / filename
         try:
             await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
@@ -38,31 +45,52 @@ class ComfyUIFolders:
         """Open an output file; ``NoOutput`` when there is none."""
         path = self._base / "output" / folder / filename
         try:
-            file = await asyncio.to_thread(_open_inside, path, self._base / "output")
-        except OSError:
+            file = await asyncio.to_thread(_open_inside, path, self._base / "output", folder)
+        except OSError as exc:
+            if exc.errno not in _NO_SUCH_FILE:
+                raise EngineFailed("An output file of ComfyUI could not be opened.") from exc
             raise NoOutput("ComfyUI reported an output file that it does not have.") from None
         with file:
             yield _chunks(file)
 
-    async def remove(self, folder: str) -> None:
-        """Remove everything of one render; raises ``EngineFailed`` when something stays."""
-        for kind in ("input", "output", "temp"):
+    async def remove(self, folder: str, previews: Sequence[tuple[str, str]] = ()) -> None:
+        """
+        Remove everything of one render.
+
+        ``previews`` are files of the temp folder: folder below it and name.
+
+        Raises:
+            EngineFailed: something stays; all that could be removed is gone.
+        """
+        stays: OSError | None = None
+        removals = [
+            partial(shutil.rmtree, self._base / kind / folder)
+            for kind in ("input", "output", "temp")
+        ]
+        removals += [partial(os.unlink, self._base / "temp" / Path(*item)) for item in previews]
+        for removal in removals:
             try:
-                await asyncio.to_thread(shutil.rmtree, self._base / kind / folder)
+                await asyncio.to_thread(removal)
             except FileNotFoundError:
                 continue
             except OSError as exc:
-                raise EngineFailed("ComfyUI's files could not be removed.") from exc
+                stays = exc
+        if stays is not None:
+            raise EngineFailed("ComfyUI's files could not be removed.") from stays
 
 
-def _open_inside(path: Path, folder: Path) -> IO[bytes]:
-    """Open a regular file below ``folder``; a link that leads elsewhere is no such file."""
-    resolved = path.resolve(strict=True)
-    if not resolved.is_relative_to(folder.resolve()) or not resolved.is_file():
-        raise FileNotFoundError
+def _open_inside(path: Path, output: Path, folder: str) -> IO[bytes]:
+    """Open a regular file of the render's own folder; a link out of it is no such file."""
+    resolved = Path(os.path.realpath(path, strict=True))
+    own = Path(os.path.realpath(output)) / folder
+    if not resolved.is_relative_to(own) or not resolved.is_file():
+        raise FileNotFoundError(errno.ENOENT, "not a file of this render")
     return os.fdopen(os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW), "rb")
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
-    while chunk := await asyncio.to_thread(file.read, _CHUNK):
-        yield chunk
+    try:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            yield chunk
+    except OSError as exc:
+        raise EngineFailed("An output file of ComfyUI could not be read.") from exc

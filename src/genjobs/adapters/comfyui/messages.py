@@ -18,7 +18,14 @@ _NODE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 #: A first line that is passed on: plain words and numbers, nothing that could be part of a path,
 #: an address, a quotation of server data or a file name.
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9 ,:;()\[\]=*+_-]{1,200}\.?")
-_MEMORY_TYPES: Final = ("OutOfMemoryError",)
+#: Signs, in plain words, of an address, a secret, a long identifier or a list of what there is.
+_TELLTALE: Final = re.compile(
+    r"\w:\w|::|[A-Za-z0-9_-]{25,}|api.?key|\btoken\b|secret|passw|bearer|credential"
+    r"|available|installed|choose|choices|options|one of|not in\b|\bsk-",
+    re.IGNORECASE,
+)
+#: PyTorch's, Python's own and NumPy's.
+_MEMORY_TYPES: Final = ("OutOfMemoryError", "MemoryError", "_ArrayMemoryError")
 _MEMORY_WORDS: Final = ("out of memory", "can't allocate memory", "not enough memory")
 
 _REFUSALS: Final = {
@@ -50,7 +57,7 @@ def failure_of(error: Mapping[str, Any]) -> JobFailure:
         return OutOfMemory(node_id=node_id, node_class=node_class)
     reason: str = _matching(_NAME, kind) or "an error"
     first_line = text.strip().partition("\n")[0]
-    if _HARMLESS.fullmatch(first_line):
+    if _HARMLESS.fullmatch(first_line) and not _TELLTALE.search(first_line):
         reason = f"{reason}: {first_line}"
     return NodeError(
         f"{_node(node_id, node_class)} failed with {reason}",

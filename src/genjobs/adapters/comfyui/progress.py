@@ -21,6 +21,11 @@ class ProgressTracker:
         self._step: tuple[int, int] | None = None
         self._fraction = 0.0
 
+    def ended(self) -> Progress:
+        """Return the progress of a render that succeeded, however little of it was reported."""
+        self._finished(self._classes)
+        return self._progress()
+
     def fold(self, kind: str, data: Mapping[str, Any]) -> Progress | None:
         """Return the progress after a message of this prompt, None when it says nothing new."""
         match kind:

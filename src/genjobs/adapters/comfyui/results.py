@@ -19,6 +19,10 @@ _log = structlog.get_logger(__name__)
 _FOLDER: Final = "genjobs"
 
 
+#: Folder below ComfyUI's temp folder ("" for itself) and file name.
+PreviewFile = tuple[str, str]
+
+
 def folder_of(execution_id: ExecutionId) -> str:
     """Return the folder, below ComfyUI's input and output folders, of one render's files."""
     return f"{_FOLDER}/{execution_id}"
@@ -41,6 +45,19 @@ def result_of(entry: Mapping[str, Any], execution_id: ExecutionId, *, stop_asked
     if len(files) > limits.MAX_OUTPUTS:
         raise NodeError(f"The workflow made more than {limits.MAX_OUTPUTS} outputs.")
     return Rendered(outputs=files)
+
+
+def previews_of(entry: Mapping[str, Any]) -> tuple[PreviewFile, ...]:
+    """Return the files of the temp folder that a history entry names, to be removed with it."""
+    found = []
+    for lists in _mapping(entry.get("outputs")).values():
+        for items in _mapping(lists).values():
+            for item in items if isinstance(items, list) else ():
+                if isinstance(item, Mapping) and item.get("type") == "temp":
+                    folder, name = str(item.get("subfolder") or ""), item.get("filename")
+                    if isinstance(name, str) and _is_plain(folder, name):
+                        found.append((folder, name))
+    return tuple(found)
 
 
 def _raise_failure(status: Mapping[str, Any], *, stop_asked: bool) -> None:
@@ -81,8 +98,7 @@ def _file(node_id: str, item: Mapping[str, Any], folder: str) -> EngineFile | No
         return None
     subfolder, name = str(item.get("subfolder") or ""), item["filename"]
     inside = subfolder == folder or subfolder.startswith(f"{folder}/")
-    plain = posixpath.normpath(subfolder) == subfolder and "\\" not in subfolder + name
-    if not inside or not plain or "/" in name or name in {".", ".."}:
+    if not inside or not _is_plain(subfolder, name):
         # Another render's file, handed out by ComfyUI's cache, or a node that chose its own
         # place: never delivered.
         _log.warning("comfyui.foreign_output_skipped", node_id=node_id)
@@ -93,6 +109,18 @@ def _file(node_id: str, item: Mapping[str, Any], folder: str) -> EngineFile | No
         reference={"filename": name, "subfolder": subfolder, "type": "output"},
         kind=MediaKind.FILE,
     )
+
+
+def _is_plain(folder: str, name: str) -> bool:
+    """Whether a folder and a file name stay where they seem to be."""
+    if "\\" in folder + name or "/" in name or name in {"", ".", ".."}:
+        return False
+    inside = not folder.startswith("/") and ".." not in folder.split("/")
+    return not folder or (inside and posixpath.normpath(folder) == folder)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text(node_id: str, number: int, text: str) -> EngineFile:

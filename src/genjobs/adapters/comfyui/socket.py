@@ -55,14 +55,17 @@ class RenderSocket:
             kind, data = parsed["type"], parsed["data"]
             # Without a prompt id it may be about anybody's prompt.
             mine = data.get("prompt_id") == self._prompt_id
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return
         if not mine:
             return
         if kind in _ENDINGS or (kind == "executing" and data.get("node") is None):
             self.ended.set()
             return
-        self._on_message(kind, data)
+        try:
+            self._on_message(kind, data)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as exc:
+            _log.info("comfyui.message_unreadable", kind=kind, reason=type(exc).__name__)
 
 
 @asynccontextmanager
@@ -93,5 +96,7 @@ async def open_socket(
         yield socket
     finally:
         listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        [ending] = await asyncio.gather(listening, return_exceptions=True)
+        if isinstance(ending, Exception):
+            _log.warning("comfyui.listener_failed", reason=type(ending).__name__)
         await connection.close()
