@@ -220,7 +220,7 @@ class MemoryJobLedger:
             slots_free=self._jobs.window - self._taken(),
             queued=sum(row.job.status is JobStatus.QUEUED for row in rows),
             running=sum(row.job.status is JobStatus.RUNNING for row in rows),
-            oldest_eligible_seconds=(now - due[0].not_before).total_seconds() if due else None,
+            oldest_eligible_seconds=(now - due[0].job.created_at).total_seconds() if due else None,
             open_cancels=sum(bool(row.slot and row.slot.cancel_requested) for row in rows),
         )
 

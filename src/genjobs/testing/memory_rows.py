@@ -77,5 +77,5 @@ class MemoryJobs:
         """Return the rows that wait for a slot, oldest first."""
         return sorted(
             (row for row in self.rows.values() if row.ready),
-            key=lambda row: (row.not_before, row.job.id),
+            key=lambda row: (row.job.created_at, row.job.id),
         )

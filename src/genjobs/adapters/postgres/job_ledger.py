@@ -66,11 +66,16 @@ SELECT
     count(*) FILTER (WHERE cancel_requested) AS open_cancels,
     (SELECT count(*) FROM (
         SELECT 1 FROM genjobs.jobs WHERE status = 'queued' LIMIT {_COUNTED}) q) AS queued,
-    (SELECT extract(epoch FROM $1::timestamptz - not_before)::double precision
-     FROM genjobs.jobs
-     WHERE status = 'queued' AND eligible AND slot_no IS NULL
-       AND not_before > '-infinity' AND not_before <= $1
-     ORDER BY not_before LIMIT 1) AS oldest_eligible_seconds
+    (SELECT extract(epoch FROM $1::timestamptz - min(eligible_at))::double precision FROM (
+        (SELECT eligible_at FROM genjobs.jobs
+         WHERE status = 'queued' AND eligible AND slot_no IS NULL
+           AND not_before > '-infinity' AND not_before <= $1
+         ORDER BY not_before LIMIT 1)
+        UNION ALL  -- a pause that is over is older than it stands in the queue
+        (SELECT eligible_at FROM genjobs.jobs
+         WHERE status = 'queued' AND eligible AND slot_no IS NULL
+           AND not_before > eligible_at AND not_before <= $1
+         ORDER BY not_before LIMIT {_COUNTED})) due) AS oldest_eligible_seconds
 FROM genjobs.slots
 """
 

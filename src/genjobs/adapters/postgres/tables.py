@@ -86,6 +86,11 @@ Index(
     postgresql_where=text(f"{_READY.text} AND not_before > '-infinity'"),
 )
 Index(
+    "jobs_paused",
+    jobs.c.not_before,
+    postgresql_where=text(f"{_READY.text} AND not_before > eligible_at"),
+)
+Index(
     "jobs_user_ready",
     jobs.c.tenant_id,
     jobs.c.user_id,

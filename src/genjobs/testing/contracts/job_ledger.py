@@ -18,6 +18,7 @@ from genjobs.domain.job import CancelMethod
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing.contracts.job_store import JobsBackend, reach_of
 from genjobs.testing.contracts.ledger_attempts import LedgerAttempts
+from genjobs.testing.contracts.ledger_dispatch import LedgerDispatch
 from genjobs.testing.contracts.ledger_steps import (
     BROKEN,
     DEADLINES,
@@ -33,7 +34,7 @@ from genjobs.testing.contracts.ledger_steps import (
 )
 
 
-class JobLedgerContract(LedgerAttempts):
+class JobLedgerContract(LedgerDispatch, LedgerAttempts):
     """Needs the fixture ``jobs``: a backend with 8 slots and the default deadlines."""
 
     # -- cancel while running -----------------------------------------------------------------

@@ -131,6 +131,8 @@ END $$;
 
 -- Give free slots to waiting jobs. The oldest job names the user, of whose jobs the one with the
 -- highest priority goes: priority orders only one user's own jobs.
+-- Dispatchers take turns. One that passes over what another has locked would report an empty
+-- queue, or no free slot, while the other ends without taking them; nobody would look again.
 CREATE FUNCTION genjobs.dispatch(p_now timestamptz, p_limit integer, p_start interval)
 RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -140,6 +142,23 @@ DECLARE
     v_oldest record;
     v_job record;
 BEGIN
+    -- Whoever has nothing to do waits for nobody. What another has locked still counts as there.
+    PERFORM 1 FROM genjobs.jobs j
+    WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL
+      AND j.not_before > '-infinity' AND j.not_before <= p_now
+    ORDER BY j.not_before LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM 1 FROM genjobs.slots WHERE job_id IS NULL LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(x'6469737061746368'::bigint);  -- "dispatch"
+    -- A pause that is over gives the job its age back.
+    UPDATE genjobs.jobs j SET not_before = j.eligible_at
+    WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL
+      AND j.not_before > j.eligible_at AND j.not_before <= p_now;
     FOR i IN 1..p_limit LOOP
         SELECT slot_no INTO v_slot FROM genjobs.slots WHERE job_id IS NULL
         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
@@ -208,14 +227,15 @@ BEGIN
     FROM genjobs.workflows w WHERE w.tenant_id = p_tenant AND w.job_id = p_job;
 END $$;
 
--- Queue a running job again, as one whose turn comes by its age.
+-- Queue a running job again: it keeps its age, and waits for its turn with a fresh deadline.
 CREATE FUNCTION genjobs.requeue(
-    p_tenant uuid, p_job uuid, p_not_before timestamptz, p_charge integer
+    p_tenant uuid, p_job uuid, p_not_before timestamptz, p_charge integer, p_paused boolean
 ) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog AS $$
     UPDATE genjobs.jobs SET
         status = 'queued', slot_no = NULL, version = version + 1, charged = charged + p_charge,
-        not_before = p_not_before, queue_deadline = p_not_before + queue_timeout
+        not_before = CASE WHEN p_paused THEN p_not_before ELSE eligible_at END,
+        queue_deadline = p_not_before + queue_timeout
     WHERE tenant_id = p_tenant AND id = p_job;
 $$;
 
@@ -255,7 +275,7 @@ BEGIN
         (p_timings ->> 'gpu_seconds')::double precision);
     IF v_job.cancel_requested_at IS NULL THEN
         IF v_kind IN ('stopped', 'released') THEN
-            PERFORM genjobs.requeue(p_tenant, p_job, p_now, 0);
+            PERFORM genjobs.requeue(p_tenant, p_job, p_now, 0, false);
             RETURN true;
         END IF;
     ELSIF v_kind IN ('failed', 'released') THEN
@@ -301,7 +321,8 @@ BEGIN
     IF p_job.cancel_requested_at IS NULL AND p_job.charged + 1 < p_max_attempts THEN
         PERFORM genjobs.requeue(
             p_job.tenant_id, p_job.id,
-            p_now + least(p_backoff * power(2, least(p_job.charged, 20)), p_max_backoff), 1);
+            p_now + least(p_backoff * power(2, least(p_job.charged, 20)), p_max_backoff), 1,
+            true);
         RETURN 'queued';
     END IF;
     v_status := CASE WHEN p_job.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END;

@@ -17,7 +17,8 @@ CREATE TABLE genjobs.jobs (
         CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled')),
     eligible boolean NOT NULL,
     eligible_at timestamptz,
-    -- Not dispatched before: when it became eligible, or the end of the pause after a lost worker.
+    -- Not dispatched before: when it became eligible (its age), or the end of the pause after a
+    -- lost worker.
     not_before timestamptz NOT NULL,
     priority smallint NOT NULL,
     attempt integer NOT NULL DEFAULT 0,
@@ -51,6 +52,9 @@ CREATE TABLE genjobs.jobs (
 -- before the first ANALYZE the planner would else walk it for one user's jobs, all of it.
 CREATE INDEX jobs_ready ON genjobs.jobs (not_before, id)
     WHERE status = 'queued' AND eligible AND slot_no IS NULL AND not_before > '-infinity';
+-- Those that wait out a pause; nearly always empty.
+CREATE INDEX jobs_paused ON genjobs.jobs (not_before)
+    WHERE status = 'queued' AND eligible AND slot_no IS NULL AND not_before > eligible_at;
 -- One user's waiting jobs in the order they are dispatched; also the queue position.
 CREATE INDEX jobs_user_ready ON genjobs.jobs (tenant_id, user_id, (-priority), id)
     WHERE status = 'queued' AND eligible AND slot_no IS NULL;
