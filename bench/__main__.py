@@ -190,7 +190,7 @@ async def whole_path(settings: dict[str, str], data: Path) -> Result:
                 )
             return JOBS / (time.perf_counter() - begun)
 
-        return result("whole path", "jobs/s", *await versus(through, direct), goal=0.3)
+        return result("whole path", "jobs/s", *await versus(through, direct), goal=0.25)
 
 
 async def main() -> None:

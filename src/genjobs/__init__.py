@@ -15,6 +15,7 @@ Test doubles and contract suites for other teams are in :mod:`genjobs.testing`.
 
 from __future__ import annotations
 
+from genjobs.application.submission import InlineMedia, Submission
 from genjobs.domain.artifacts import InputFile, Output
 from genjobs.domain.errors import GenjobsError
 from genjobs.domain.ids import JobId, TenantId, job_text, parse_job_id
@@ -26,6 +27,7 @@ __all__ = [
     "CancelMethod",
     "Cancellation",
     "GenjobsError",
+    "InlineMedia",
     "InputFile",
     "Job",
     "JobError",
@@ -38,6 +40,7 @@ __all__ = [
     "Progress",
     "Reach",
     "Scope",
+    "Submission",
     "TenantId",
     "Timings",
     "job_text",

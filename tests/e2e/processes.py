@@ -120,6 +120,18 @@ async def final(http: httpx.AsyncClient, job_id: str, seconds: float = 60) -> di
             await asyncio.sleep(0.1)
 
 
+def enterable(folder: Path) -> Path:
+    """
+    Let every user pass down to ``folder``, and return it.
+
+    Run as root, Postgres runs as another user and would be given another place.
+    """
+    for place in (folder, *folder.parents):
+        if place.owner() == folder.owner() and not place.stat().st_mode & 0o001:
+            place.chmod(place.stat().st_mode | 0o011)
+    return folder
+
+
 def servers_of(data: Path) -> list[int]:
     """Return the pids of Postgres servers whose cluster is in ``data``."""
     found = []
@@ -129,7 +141,7 @@ def servers_of(data: Path) -> list[int]:
                 command = (process / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"postgres" in command and os.fsencode(data) in command:
+            if command.split(b"\0")[0].endswith(b"/postgres") and os.fsencode(data) in command:
                 found.append(int(process.name))
     return found
 

@@ -16,6 +16,7 @@ from tests.e2e.processes import (
     USER,
     base_url,
     client,
+    enterable,
     final,
     peak_memory,
     running,
@@ -31,11 +32,7 @@ def body(workflow: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    # Postgres runs as another user when the tests run as root.
-    for place in (tmp_path, *tmp_path.parents):
-        if place.owner() == tmp_path.owner() and not place.stat().st_mode & 0o001:
-            place.chmod(place.stat().st_mode | 0o011)
-    return tmp_path
+    return enterable(tmp_path)
 
 
 async def test_demo_once_prints_the_final_job_and_leaves_nothing_running(data: Path) -> None:

@@ -17,7 +17,7 @@ from genjobs.adapters.postgres import PostgresJobStore, administration, migrate,
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.adapters.postgres.revision import HEAD
 from genjobs.adapters.postgres.tables import SCHEMA, metadata
-from genjobs.domain.errors import Unavailable
+from genjobs.domain.errors import ConfigurationError, Unavailable
 from genjobs.domain.tenancy import Reach
 from genjobs.testing import a_new_job, an_owner
 from tests.postgres import Database, fresh_database
@@ -83,6 +83,15 @@ async def test_roles_own_nothing_and_are_no_superusers(database: Database) -> No
         "AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb)"
     )
     assert roles == []
+
+
+async def test_powerful_role_is_refused_and_the_apis_is_not(database: Database) -> None:
+    async with open_pool(database.api) as pool:
+        await PostgresJobStore(pool).refuse_powerful_role()
+    for url in (database.owner, database.admin):
+        async with open_pool(url) as pool:
+            with pytest.raises(ConfigurationError):
+                await PostgresJobStore(pool).refuse_powerful_role()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from fastapi import FastAPI
 from genjobs.api import files, health, jobs, problems
 from genjobs.api.context import ApiContext
 from genjobs.api.middleware import Edge
-from genjobs.api.openapi import DESCRIPTION, TAGS
-from genjobs.api.schemas import JobCreate
+from genjobs.api.openapi import DESCRIPTION, TAGS, describe
 from genjobs.domain import limits
 
 
@@ -44,20 +43,5 @@ def create_app(
     app.include_router(health.router)
     problems.install(app)
     app.add_middleware(Edge, max_body_bytes=limits.MAX_BODY_BYTES)
-    _describe_body(app)
+    describe(app)
     return app
-
-
-def _describe_body(app: FastAPI) -> None:
-    """Add the schema of the body that ``jobs_create`` reads by itself, for speed."""
-    made = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = made()
-        schema = JobCreate.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas = document["components"]["schemas"]
-        schemas.update(schema.pop("$defs"))
-        schemas["JobCreate"] = schema
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way to extend it

@@ -1,47 +1,57 @@
 """
 From the Authorization header to a principal with a scope.
 
-A business route declares its scope with :func:`authorized`; a test fails for a route that does
-not. Who a key belongs to is the ``Authenticator`` port's to say.
+A business route is declared with :func:`requires`; a test fails for a route that is not. Who a
+key belongs to is the ``Authenticator`` port's to say.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request
-from fastapi.security import HTTPBearer
+from starlette.responses import Response
 
 from genjobs.api.context import context_of
 from genjobs.domain.errors import Unauthenticated
 from genjobs.domain.tenancy import Principal, Scope
 
-#: Documents the scheme in OpenAPI; the header itself is read below.
-BEARER: Final = HTTPBearer(
-    auto_error=False, description="A tenant's API key: Authorization: Bearer <key>"
-)
+Handler = Callable[..., Awaitable[Response]]
+
 _MAX_TOKEN_CHARS: Final = 4096
 
 
-class Authorized:
-    """A dependency that returns the principal, or refuses it."""
+def requires(scope: Scope) -> Callable[[Handler], Handler]:
+    """
+    Let only callers with ``scope`` reach a handler, and hand it their principal.
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    The handler takes ``request`` and ``principal`` first; FastAPI is not shown the principal.
+    (A FastAPI dependency would do the same at a quarter of the cost of a read.)
+    """
 
-    async def __call__(self, request: Request) -> Principal:
-        """Raise ``Unauthenticated`` or ``ScopeMissing`` unless the caller may do this."""
-        header = request.headers.get("authorization", "")
-        scheme, _, token = header.partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_CHARS:
-            raise Unauthenticated
-        principal = await context_of(request).genjobs.authenticator.authenticate(token)
-        principal.require(self.scope)
-        return principal
+    def declare(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def guarded(request: Request, **parameters: Any) -> Response:
+            principal = await _principal_of(request)
+            principal.require(scope)
+            return await handler(request, principal, **parameters)
+
+        signature = inspect.signature(handler, eval_str=True)
+        shown = [item for name, item in signature.parameters.items() if name != "principal"]
+        guarded.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+        guarded.required_scope = scope  # type: ignore[attr-defined]
+        return guarded
+
+    return declare
 
 
-def authorized(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
-    """Return the dependency for a route that needs ``scope``."""
-    return Authorized(scope)
+async def _principal_of(request: Request) -> Principal:
+    header = request.headers.get("authorization", "")
+    scheme, _, token = header.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_CHARS:
+        raise Unauthenticated
+    return await context_of(request).genjobs.authenticator.authenticate(token)

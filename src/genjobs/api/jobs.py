@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from genjobs.api import problems
-from genjobs.api.auth import BEARER, authorized
+from genjobs.api.auth import requires
 from genjobs.api.context import context_of
 from genjobs.api.openapi import problem_responses
 from genjobs.api.schemas import JobCreate, JobListQuery, JobOut, JobPageOut
@@ -19,15 +19,13 @@ from genjobs.domain.errors import NotFound
 from genjobs.domain.ids import JobId, job_text, parse_job_id
 from genjobs.domain.tenancy import Principal, Scope
 
-router = APIRouter(prefix="/v1", tags=["jobs"], dependencies=[Depends(BEARER)])
+router = APIRouter(prefix="/v1", tags=["jobs"])
 
 #: Above this a body is parsed and decoded in a thread, so that other requests are not held up.
 _BIG_BODY: Final = 128 * 1024
 _POLL_AFTER: Final = "1"  # seconds
 _FRESH: Final = {"Cache-Control": "private, no-cache"}
 
-Writer = Annotated[Principal, Depends(authorized(Scope.JOBS_WRITE))]
-Reader = Annotated[Principal, Depends(authorized(Scope.JOBS_READ))]
 UserId = Annotated[
     str | None,
     Query(description="Your end user; may be left out with a key that has tenant:read"),
@@ -53,9 +51,10 @@ _BODY: Final[dict[str, Any]] = {
     },
     openapi_extra=_BODY,
 )
+@requires(Scope.JOBS_WRITE)
 async def create_job(
     request: Request,
-    principal: Writer,
+    principal: Principal,
     idempotency_key: Annotated[
         str | None, Header(description="Repeating a submit with the same key makes no second job")
     ] = None,
@@ -88,8 +87,9 @@ async def create_job(
         **problem_responses(401, 403, 404, 422, 503),
     },
 )
+@requires(Scope.JOBS_READ)
 async def get_job(
-    request: Request, principal: Reader, job_id: str, user_id: UserId = None
+    request: Request, principal: Principal, job_id: str, user_id: UserId = None
 ) -> Response:
     """Return a job as it is now."""
     view = await context_of(request).genjobs.get(principal.reach(user_id), _id(job_id))
@@ -112,9 +112,10 @@ async def get_job(
         **problem_responses(401, 403, 422, 503),
     },
 )
+@requires(Scope.JOBS_READ)
 async def list_jobs(
     request: Request,
-    principal: Reader,
+    principal: Principal,
     user_id: UserId = None,
     status: Annotated[
         list[str] | None, Query(description="Only these; repeat it or separate by commas")
@@ -152,8 +153,9 @@ async def list_jobs(
         **problem_responses(401, 403, 404, 422, 503),
     },
 )
+@requires(Scope.JOBS_WRITE)
 async def cancel_job(
-    request: Request, principal: Writer, job_id: str, user_id: UserId = None
+    request: Request, principal: Principal, job_id: str, user_id: UserId = None
 ) -> Response:
     """Stop a job; repeating it is harmless."""
     view = await context_of(request).genjobs.cancel(principal.reach(user_id), _id(job_id))
@@ -184,8 +186,9 @@ router.post(
         **problem_responses(401, 403, 404, 422, 503),
     },
 )
+@requires(Scope.JOBS_READ)
 async def get_output(
-    request: Request, principal: Reader, job_id: str, output_id: str, user_id: UserId = None
+    request: Request, principal: Principal, job_id: str, output_id: str, user_id: UserId = None
 ) -> Response:
     """Redirect to a fresh link."""
     signed = await context_of(request).genjobs.output(

@@ -1,8 +1,8 @@
 """
-The outermost ring: request ids, the body limit, security headers, one log line per request.
+The outermost ring: request ids, the body limit, security headers, a log line for each request.
 
-Pure ASGI, so that it costs little and does not buffer. Nothing logged here holds a query, a
-credential or a user.
+Reads that succeed are logged at debug level only. Pure ASGI, so that it costs little and does not
+buffer. Nothing logged here holds a query, a credential or a user.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import uuid
 from typing import Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genjobs.api import problems
 from genjobs.api.context import set_request_id
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+#: What the log says of a caller who went away; nginx's number for it.
+_GONE: Final = 499
 _log = structlog.get_logger(__name__)
 
 
@@ -72,19 +75,22 @@ class Edge:
             await self._app(scope, receiving, sending)
         except _BodyTooLarge:
             await self._refuse("body_too_large", status, scope, receive, sending)
+        except ClientDisconnect:
+            status = _GONE  # for the log: there is nobody to answer
         except Exception:
             # The edge of the process: whatever was not foreseen is logged here, once, and the
             # caller learns nothing of it.
             _log.exception("api.crashed", request_id=name, path=scope["path"])
             await self._refuse("internal_error", status, scope, receive, sending)
         finally:
-            route = scope.get("route")
-            _log.info(
+            # Reads that succeed are most of the traffic, and polling: only of use when debugging.
+            log = _log.debug if scope["method"] == "GET" and 200 <= status < 400 else _log.info
+            log(
                 "api.request",
                 request_id=name,
                 method=scope["method"],
                 # The template, not the path: it holds no ids.
-                route=getattr(route, "path", None),
+                route=getattr(scope.get("route"), "path", None),
                 status=status,
                 milliseconds=round((time.perf_counter() - begun) * 1000, 1),
             )

@@ -9,13 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from genjobs.domain.attempts import Completed, Crashed, Execution, Failed, Outcome, Released
-from genjobs.domain.errors import JobFailure
-from genjobs.domain.job import Progress, Timings
+from genjobs.domain.attempts import (
+    Completed,
+    Crashed,
+    Execution,
+    Failed,
+    Outcome,
+    Released,
+    Stopped,
+)
+from genjobs.domain.errors import JobFailure, RunTimeout
+from genjobs.domain.job import CancelMethod, JobError, Progress, Timings
 from genjobs.domain.lifecycle import Phase
 
 _T = TypeVar("_T")
@@ -58,6 +66,21 @@ class Run:
         if self.render_started is None or self.stop_asked_at is None:
             return 0.0
         return now - max(self.render_started, self.stop_asked_at)
+
+    def interrupted(self, *, now: datetime, at: float) -> Ending:
+        """Return how an attempt ends whose render was stopped, seen ``now`` (monotonic ``at``)."""
+        match self.reason:
+            case StopReason.DEADLINE:
+                return Failed(error=JobError.of(RunTimeout()), timings=self.timings())
+            case StopReason.CANCEL:
+                return Stopped(
+                    method=CancelMethod.INTERRUPTED,
+                    stopped_at=now,
+                    gpu_seconds_after_request=self.gpu_seconds_since_asked(at),
+                    timings=self.timings(),
+                )
+            case _:  # given back; for a lost lease the fence will answer
+                return Released()
 
     def timings(self) -> Timings:
         """Return what has been spent so far."""

@@ -29,7 +29,6 @@ from genjobs.domain.attempts import (
     Recorded,
     Released,
     StartedJob,
-    Stopped,
 )
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.deadlines import Deadlines
@@ -46,7 +45,7 @@ from genjobs.domain.errors import (
     WorkflowRefused,
 )
 from genjobs.domain.ids import ExecutionId, job_text
-from genjobs.domain.job import CancelMethod, JobError, Progress
+from genjobs.domain.job import JobError, Progress
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.ports import (
     ArtifactStore,
@@ -154,11 +153,13 @@ class RunJob:
         except JobFailure as failure:
             if run.reason is StopReason.RELEASE:
                 return Released()
+            if run.reason is StopReason.DEADLINE:  # whatever else went wrong while stopping it
+                return Failed(error=JobError.of(RunTimeout()), timings=run.timings())
             if isinstance(failure, _MACHINE_FAILURES):
                 return Crashed(error=JobError.of(failure))
             return Failed(error=JobError.of(failure), timings=run.timings())
         except RenderInterrupted:
-            return self._interrupted(run)
+            return run.interrupted(now=self.clock.now(), at=self.clock.monotonic())
 
     async def _render(self, started: StartedJob, run: Run, files: dict[str, str]) -> Rendered:
         try:
@@ -220,20 +221,6 @@ class RunJob:
             return await within(self.deadlines.upload, store_all(), OutputNotStored())
         finally:
             run.upload_seconds = self.clock.monotonic() - begun
-
-    def _interrupted(self, run: Run) -> Ending:
-        match run.reason:
-            case StopReason.DEADLINE:
-                return Failed(error=JobError.of(RunTimeout()), timings=run.timings())
-            case StopReason.CANCEL:
-                return Stopped(
-                    method=CancelMethod.INTERRUPTED,
-                    stopped_at=self.clock.now(),
-                    gpu_seconds_after_request=run.gpu_seconds_since_asked(self.clock.monotonic()),
-                    timings=run.timings(),
-                )
-            case _:  # given back; for a lost lease the fence will answer
-                return Released()
 
     async def _record(self, run: Run, ending: Ending) -> None:
         execution = run.execution

@@ -6,7 +6,6 @@ Which HTTP status a refusal becomes, and how a body is read, is the API's busine
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +21,7 @@ from genjobs.application.submission import (
     inline_media,
     wanted_kinds,
 )
+from genjobs.application.together import together
 from genjobs.domain.artifacts import InputFile, input_key, job_prefix
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.deadlines import Deadlines
@@ -124,12 +124,7 @@ class SubmitJob:
                 sha256=stored.sha256,
             )
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(store(i, entry)) for i, entry in enumerate(media)]
-        except* GenjobsError as failures:
-            raise failures.exceptions[0] from failures
-        return tuple(task.result() for task in tasks)
+        return tuple(await together(store(index, entry) for index, entry in enumerate(media)))
 
     async def _forget(self, owner: Owner, job_id: JobId) -> None:
         """Remove inputs stored for a job that will not exist."""

@@ -80,6 +80,9 @@ class Supervise:
                 await self.tick()
             except Unavailable:
                 _log.warning("supervisor.unavailable")
+            except Exception:
+                # The edge of the process: the next tick starts afresh.
+                _log.exception("supervisor.crashed")
             await asyncio.sleep(every.total_seconds())
 
     async def _drain(self, action: str, step: Callable[[], Awaitable[Sequence[Rescue]]]) -> int:

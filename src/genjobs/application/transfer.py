@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid5
 
+from genjobs.application.together import together
 from genjobs.domain.artifacts import InputFile, Output, output_key
 from genjobs.domain.attempts import Execution
-from genjobs.domain.errors import GenjobsError, InputUnavailable, NotFound, Unavailable
+from genjobs.domain.errors import InputUnavailable, NotFound, Unavailable
 from genjobs.domain.ids import OUTPUT_PREFIX, ExecutionId, to_text
 from genjobs.domain.media import PLAIN_TEXT, SNIFF_BYTES, MediaKind, MediaType, sniff
 from genjobs.domain.ports import (
@@ -73,15 +74,8 @@ class Transfer:
                 except (NotFound, Unavailable) as exc:
                     raise InputUnavailable from exc
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = {
-                    entry.name: group.create_task(one(index, entry))
-                    for index, entry in enumerate(inputs)
-                }
-        except* GenjobsError as failures:
-            raise failures.exceptions[0] from failures
-        return {name: task.result() for name, task in tasks.items()}
+        names = await together(one(index, entry) for index, entry in enumerate(inputs))
+        return {entry.name: name for entry, name in zip(inputs, names, strict=True)}
 
     async def store(self, execution: Execution, rendered: Rendered) -> tuple[Output, ...]:
         """
@@ -98,15 +92,7 @@ class Transfer:
             async with gate:
                 return await self._store_one(execution, index, file)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(one(index, file))
-                    for index, file in enumerate(rendered.outputs)
-                ]
-        except* GenjobsError as failures:
-            raise failures.exceptions[0] from failures
-        return tuple(task.result() for task in tasks)
+        return tuple(await together(one(i, file) for i, file in enumerate(rendered.outputs)))
 
     async def _store_one(self, execution: Execution, index: int, file: EngineFile) -> Output:
         # The same on every try, so that a repeated upload replaces instead of leaving orphans.

@@ -17,7 +17,7 @@ from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ids import TenantId
 from genjobs.domain.tenancy import Scope
-from genjobs.settings import Settings
+from genjobs.settings import Environment, Settings
 
 if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
@@ -127,7 +127,10 @@ class Adapters:
             pool = await self._stack.enter_async_context(
                 open_pool(urls.api, size=self.settings.database_pool_size)
             )
-            self._opened["jobs"] = PostgresJobStore(pool)
+            store = PostgresJobStore(pool)
+            if self.settings.env is Environment.PRODUCTION:
+                await store.refuse_powerful_role()
+            self._opened["jobs"] = store
         jobs: JobStore = self._opened["jobs"]
         return jobs
 

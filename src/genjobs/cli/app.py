@@ -118,7 +118,10 @@ def demo(
     """Start everything on this machine and run a sample job over HTTP."""
     from genjobs.cli import demonstration
 
-    final = _run(demonstration.run(_settings(), port=port, once=once, quiet=as_json))
+    settings = _settings()
+    if "log_level" not in settings.model_fields_set:  # the demo tells what happens itself
+        configure_logging(json=settings.log_json, level="warning")
+    final = _run(demonstration.run(settings, port=port, once=once, quiet=as_json))
     if as_json and final is not None:
         _print(final)
     if once and (final is None or final["status"] != "completed"):

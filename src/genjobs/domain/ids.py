@@ -8,6 +8,7 @@ both come in through the ``IdSource`` port.
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Final, NewType
 from uuid import UUID
@@ -21,6 +22,7 @@ OUTPUT_PREFIX: Final = "out"
 TENANT_PREFIX: Final = "ten"
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_FROM_STANDARD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 _VALUES: Final = {char: value for value, char in enumerate(_ALPHABET)}
 _TEXT_LENGTH: Final = 26  # 128 bits in groups of five, so the first character is at most "7"
 
@@ -44,12 +46,9 @@ def uuid7(at: datetime, random_bits: int) -> UUID:
 
 def to_text(prefix: str, value: UUID) -> str:
     """Return the text form of ``value``: ``prefix_`` and 26 base32 characters."""
-    number = value.int
-    chars = []
-    for _ in range(_TEXT_LENGTH):
-        chars.append(_ALPHABET[number & 31])
-        number >>= 5
-    return f"{prefix}_{''.join(reversed(chars))}"
+    # The standard base32 groups 40 bits; the last 26 characters of 160 bits are the low 130.
+    text = base64.b32encode(value.int.to_bytes(20, "big"))[-_TEXT_LENGTH:]
+    return f"{prefix}_{text.translate(_FROM_STANDARD).decode()}"
 
 
 def from_text(prefix: str, text: str) -> UUID:

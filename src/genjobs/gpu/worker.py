@@ -61,6 +61,12 @@ class PullWorker:
                 _log.warning("worker.waiting", code=exc.code, reason=exc.message)
                 await _pause(shutdown, _PAUSE_AFTER_FAILURE)
                 continue
+            except Exception:
+                # The edge of the process: one job's unforeseen error must not end the worker. The
+                # job's lease runs out, and it gets another attempt.
+                _log.exception("worker.crashed")
+                await _pause(shutdown, _PAUSE_AFTER_FAILURE)
+                continue
             if not assignments:
                 await self._idle(shutdown)
         _log.info("worker.stopped")

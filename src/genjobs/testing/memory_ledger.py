@@ -269,8 +269,7 @@ class MemoryJobLedger:
             receipt,
             method=stopped.method if stopped else CancelMethod.INTERRUPTED,
             stopped_at=stopped.stopped_at if stopped else now,
-            gpu_seconds_after_request=(stopped.gpu_seconds_after_request if stopped else None)
-            or 0.0,
+            gpu_seconds_after_request=_gpu_seconds(stopped, receipt.requested_at),
         )
         row.step(JobEvent.STOPPED, finished_at=now, cancellation=done, **_AT_REST)
 
@@ -283,3 +282,14 @@ def _rescue(row: Row) -> Rescue:
     return Rescue(
         owner=row.job.owner, job_id=row.job.id, attempt=row.job.attempt, status=row.job.status
     )
+
+
+def _gpu_seconds(stopped: Stopped | None, requested_at: datetime) -> float:
+    """Return for how long a render went on after its cancel was requested."""
+    if stopped is None:
+        return 0.0
+    known = stopped.gpu_seconds_after_request or 0.0
+    if stopped.stopped_at is None or stopped.timings.gpu_seconds is None:
+        return known
+    since = (stopped.stopped_at - requested_at).total_seconds()
+    return max(known, min(stopped.timings.gpu_seconds, since))

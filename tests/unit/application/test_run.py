@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -10,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from genjobs.application.submission import InlineMedia, Submission
+from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import EngineFailed, NodeError, OutOfMemory
 from genjobs.domain.job import CancelMethod, Job
 from genjobs.domain.lifecycle import JobStatus
@@ -173,6 +175,63 @@ async def test_run_past_its_time_fails(harness: Harness) -> None:
     done = await read(harness, job)
     assert done.error is not None
     assert (done.status, done.error.code) == (JobStatus.FAILED, "run_timeout")
+
+
+async def test_run_past_its_time_that_does_not_stop_fails_all_the_same() -> None:
+    async with open_harness() as harness:
+        run_job = dataclasses.replace(
+            harness.worker.run_job,
+            deadlines=Deadlines(cancel_grace=timedelta(milliseconds=200)),
+        )
+        job = await submitted(harness, run_timeout=timedelta(seconds=1))
+        harness.engine.script = Script(gate=asyncio.Event(), stoppable=False)
+        [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+        await run_job(assignment, asyncio.Event())
+
+        done = await read(harness, job)
+        assert done.error is not None
+        assert (done.status, done.error.code) == (JobStatus.FAILED, "run_timeout")
+
+
+async def test_cancel_that_the_engine_ignores_is_cancelled_unseen() -> None:
+    async with open_harness() as harness:
+        run_job = dataclasses.replace(
+            harness.worker.run_job,
+            deadlines=Deadlines(
+                cancel_grace=timedelta(milliseconds=200), heartbeat=timedelta(seconds=0)
+            ),
+        )
+        job = await submitted(harness)
+        harness.engine.script = Script(gate=asyncio.Event(), stoppable=False)
+        [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+        running = asyncio.create_task(run_job(assignment, asyncio.Event()))
+        await harness.engine.begun.wait()
+        await harness.genjobs.cancel(harness.genjobs.reach(USER), job.id)
+        await running
+
+        done = await read(harness, job)
+        assert done.status is JobStatus.CANCELLED
+        assert done.cancellation is not None
+        assert done.cancellation.stopped_at is None
+
+
+async def test_unforeseen_error_does_not_end_the_worker(harness: Harness) -> None:
+    harness.engine.script.error = RuntimeError("a defect")  # type: ignore[assignment]
+    broken = await submitted(harness)
+    shutdown = asyncio.Event()
+    working = asyncio.create_task(harness.worker.run(shutdown))
+    await harness.engine.begun.wait()
+    harness.engine.script.error = None
+    fine = await submitted(harness)
+    async with asyncio.timeout(10):
+        while (await read(harness, fine)).status is not JobStatus.COMPLETED:
+            await asyncio.sleep(0.02)
+        shutdown.set()
+        await working
+
+    harness.clock.advance(timedelta(minutes=1))
+    await harness.supervisor.tick()
+    assert (await read(harness, broken)).status is JobStatus.QUEUED
 
 
 async def test_overtaken_attempt_stops_and_leaves_no_files(harness: Harness) -> None:

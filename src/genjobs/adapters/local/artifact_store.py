@@ -8,10 +8,12 @@ the API's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -25,6 +27,9 @@ from genjobs.domain.errors import NotFound, Unavailable
 from genjobs.domain.ports import SignedFile
 
 _CHUNK: Final = 1024 * 1024
+_WRITING: Final = ".writing"
+#: Longer than any write takes.
+_ABANDONED_SECONDS: Final = 24 * 3600.0
 _T = TypeVar("_T")
 
 
@@ -35,6 +40,7 @@ class DirectoryArtifactStore:
         self._root = root.absolute()
         self._signer = Signer(signing_key)
         self._base_url = base_url
+        _remove_abandoned(self._root / _WRITING)
 
     async def put(
         self, key: ArtifactKey, chunks: AsyncIterator[bytes], *, content_type: str
@@ -51,6 +57,9 @@ class DirectoryArtifactStore:
                     await self._io(_append, file, digest, batch)
                 await self._io(_sync, file)
             await self._io(_place, made, target)
+        except NotFound:  # a folder that cannot be made
+            made.unlink(missing_ok=True)
+            raise Unavailable from None
         except BaseException:
             made.unlink(missing_ok=True)
             raise
@@ -113,7 +122,7 @@ class DirectoryArtifactStore:
         return self._root / parse_key(key)
 
     def _open_temporary(self) -> IO[bytes]:
-        folder = self._root / ".writing"  # same file system, so that it can be renamed into place
+        folder = self._root / _WRITING  # same file system, so that it can be renamed into place
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.NamedTemporaryFile(dir=folder, delete=False)
 
@@ -187,3 +196,13 @@ def _remove_tree(folder: Path) -> int:
     count = sum(1 for path in folder.rglob("*") if path.is_file())
     shutil.rmtree(folder, ignore_errors=False)
     return count
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what writers that died have left half-written."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # its writer has just finished
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()

@@ -10,7 +10,7 @@ from uuid import UUID
 from genjobs.adapters.postgres.pool import Pool
 from genjobs.adapters.postgres.revision import HEAD
 from genjobs.adapters.postgres.rows import JOB_COLUMNS, created_job, dump, job_of
-from genjobs.domain.errors import IdempotencyMismatch, Unavailable
+from genjobs.domain.errors import ConfigurationError, IdempotencyMismatch, Unavailable
 from genjobs.domain.ids import JobId
 from genjobs.domain.job import Idempotency, Job, JobQuery, NewJob
 from genjobs.domain.tenancy import Owner, Reach
@@ -29,6 +29,13 @@ SELECT {JOB_COLUMNS}, queue_position FROM genjobs.request_cancel($1, $2, $3, $4)
 _FIND_KEY: Final = """
 SELECT fingerprint, job_id FROM genjobs.idempotency
 WHERE tenant_id = $1 AND user_id = $2 AND key = $3
+"""
+_TOO_POWERFUL: Final = """
+SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
+    SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'genjobs' AND pg_has_role(r.oid, c.relowner, 'MEMBER')
+) AS too_powerful
+FROM pg_roles r WHERE r.rolname = current_user
 """
 _REVISION: Final = "SELECT version_num FROM genjobs.alembic_version"
 
@@ -96,6 +103,19 @@ class PostgresJobStore:
         row = await self._pool.row(_REVISION)
         if row is None or row["version_num"] < HEAD:
             raise Unavailable("The database has not this version's schema.")
+
+    async def refuse_powerful_role(self) -> None:
+        """
+        Raise ``ConfigurationError`` when the connected role could pass the walls made for it.
+
+        That is a superuser, one that bypasses row-level security, or an owner of our tables.
+        """
+        row = await self._pool.row(_TOO_POWERFUL)
+        if row is None or row["too_powerful"]:
+            raise ConfigurationError(
+                "the API's database role is a superuser, bypasses row-level security or owns the "
+                "tables; connect as a member of genjobs_api that does not"
+            )
 
     async def _get(self, tenant_id: UUID, user_id: str | None, job_id: UUID) -> Job | None:
         row = await self._pool.row(_GET, tenant_id, job_id, user_id)

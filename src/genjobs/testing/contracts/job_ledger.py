@@ -14,7 +14,7 @@ from genjobs.domain.attempts import (
 )
 from genjobs.domain.errors import StaleAttempt
 from genjobs.domain.ids import ExecutionId
-from genjobs.domain.job import CancelMethod
+from genjobs.domain.job import CancelMethod, Timings
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing.contracts.job_store import JobsBackend, reach_of
 from genjobs.testing.contracts.ledger_attempts import LedgerAttempts
@@ -55,6 +55,23 @@ class JobLedgerContract(LedgerDispatch, LedgerAttempts):
         receipt = await receipt_of(jobs, job, JobStatus.CANCELLED)
         assert receipt == (CancelMethod.INTERRUPTED, stopped, 2.0)
 
+    async def test_receipt_counts_gpu_seconds_from_the_request(self, jobs: JobsBackend) -> None:
+        for after_telling, rendered, expected in (
+            (0.5, 60.0, 3.0),
+            (0.5, 1.0, 1.0),
+            (0.0, None, 0.0),
+        ):
+            job, execution = await cancelling(jobs)
+            stopped = NOW + 3 * SECOND  # the worker heard of it only half a second before
+            outcome = Stopped(
+                method=CancelMethod.INTERRUPTED,
+                stopped_at=stopped,
+                gpu_seconds_after_request=after_telling,
+                timings=Timings(render_seconds=rendered, gpu_seconds=rendered),
+            )
+            await jobs.ledger.finish(execution, outcome, now=stopped)
+            assert (await receipt_of(jobs, job, JobStatus.CANCELLED))[2] == expected
+
     async def test_completed_after_a_cancel_stays_completed_too_late(
         self, jobs: JobsBackend
     ) -> None:
@@ -62,7 +79,7 @@ class JobLedgerContract(LedgerDispatch, LedgerAttempts):
         await jobs.ledger.finish(execution, completed(execution), now=NOW)
 
         receipt = await receipt_of(jobs, job, JobStatus.COMPLETED)
-        assert receipt[:2] == (CancelMethod.TOO_LATE, None)
+        assert receipt == (CancelMethod.TOO_LATE, None, 0.0)
         assert (await jobs.read(job)).outputs != ()
 
     async def test_failed_after_a_cancel_is_cancelled(self, jobs: JobsBackend) -> None:
@@ -70,7 +87,7 @@ class JobLedgerContract(LedgerDispatch, LedgerAttempts):
         await jobs.ledger.finish(execution, failed(), now=NOW)
 
         receipt = await receipt_of(jobs, job, JobStatus.CANCELLED)
-        assert receipt[:2] == (CancelMethod.INTERRUPTED, NOW)
+        assert receipt == (CancelMethod.INTERRUPTED, NOW, 0.0)
         assert (await jobs.read(job)).error is None
 
     async def test_released_after_a_cancel_is_cancelled(self, jobs: JobsBackend) -> None:

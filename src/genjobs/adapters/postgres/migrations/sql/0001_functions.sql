@@ -301,7 +301,13 @@ BEGIN
         END,
         cancel_gpu_seconds = CASE
             WHEN cancel_requested_at IS NULL THEN NULL
-            ELSE coalesce(p_gpu_after, 0)
+            -- Nobody saw it stop, or nothing was stopped. (least() would skip the missing time.)
+            WHEN p_stopped_at IS NULL THEN coalesce(p_gpu_after, 0)
+            -- The worker counts from when it was told; the render may have gone on since the
+            -- request, for as long as it held the renderer at all.
+            ELSE greatest(coalesce(p_gpu_after, 0), least(
+                coalesce((p_timings ->> 'gpu_seconds')::double precision, 0),
+                extract(epoch FROM p_stopped_at - cancel_requested_at)))
         END
     WHERE tenant_id = p_tenant AND id = p_job;
     RETURN true;

@@ -1,0 +1,73 @@
+"""The examples of the documents, run as they stand."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import enterable, running, servers_of
+from tools.docs import ROOT
+
+
+def example(document: str, name: str) -> str:
+    """Return the code block that follows ``<!-- name -->``."""
+    found = re.search(
+        rf"<!-- {name} -->\n```\w+\n(.*?)```", (ROOT / document).read_text(), flags=re.S
+    )
+    assert found, f"{document} has no example {name}"
+    return found.group(1)
+
+
+async def test_example_of_another_teams_tests_passes() -> None:
+    scope: dict[str, object] = {}
+    exec(compile(example("docs/testing.md", "example"), "docs/testing.md", "exec"), scope)
+    tests = [value for name, value in scope.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        assert callable(test)
+        await test()
+
+
+@pytest.mark.e2e
+async def test_library_example_prints_a_link(tmp_path: Path) -> None:
+    enterable(tmp_path)
+    script = tmp_path / "example.py"
+    script.write_text(example("README.md", "library"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(script)),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode == 0, err.decode()
+    assert out.decode().startswith("completed ['http://127.0.0.1:8000/files/t/")
+    assert servers_of(tmp_path) == []
+
+
+@pytest.mark.e2e
+async def test_curl_session_works(tmp_path: Path) -> None:
+    enterable(tmp_path)
+    data = tmp_path / ".genjobs"
+    data.mkdir(mode=0o755)
+    session = example("README.md", "session").replace("127.0.0.1:8000", "127.0.0.1:$PORT")
+    session = session.replace(".venv/bin/python", sys.executable)
+    async with running(data, "serve", "--port", "0") as serve:
+        line = await serve.says("api.listening")
+        port = re.findall(r"127\.0\.0\.1:(\d+)", line)[0]
+        (data / "api-key").write_text("gj_test_key_of_the_processes")
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-euo", "pipefail", "-c", session),
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", "PORT": port},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, err.decode()
+    assert out.decode().count('"status": "completed"') == 2
+    assert out.decode().strip().endswith("200")
