@@ -69,7 +69,10 @@ async def fresh_database(server: str) -> AsyncIterator[Database]:
             try:
                 await admin.execute(f"CREATE ROLE {role} LOGIN")
             except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
-                await admin.execute(f"ALTER ROLE {role} LOGIN")
+                # Roles belong to the server, and two test processes may not alter one at once.
+                async with admin.transaction():
+                    await admin.execute("SELECT pg_advisory_xact_lock(1)")
+                    await admin.execute(f"ALTER ROLE {role} LOGIN")
         await admin.execute(f"CREATE DATABASE {name} OWNER genjobs_owner")
         try:
             yield Database(

@@ -7,6 +7,7 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -24,6 +25,9 @@ async def upgrade(owner_url: str) -> None:
     """
     Migrate the database at ``owner_url`` to this version's revision; any number may do so at once.
 
+    A database that a later version has migrated is left as it is: two versions meet in every
+    rolling deployment.
+
     The URL must be direct, never a transaction pooler: a session lock makes upgrades take turns.
     """
     engine = create_async_engine(owner_url, poolclass=NullPool)
@@ -39,6 +43,11 @@ def _upgrade(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _DATABASE_LOCK})
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     connection.commit()
+    present = MigrationContext.configure(
+        connection, opts={"version_table_schema": SCHEMA}
+    ).get_current_revision()
+    if present is not None and present >= HEAD:
+        return
     config = Config()
     config.set_main_option("script_location", "genjobs.adapters.postgres:migrations")
     config.set_main_option("path_separator", "os")

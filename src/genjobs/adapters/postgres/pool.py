@@ -39,6 +39,14 @@ _OUTAGES: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.exceptions.InternalClientError,
 )
+#: The server answers, but not to this login or not with this database: an operator's mistake, or
+#: a failover on its way (a standby refuses to write).
+_NOT_READY: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
 _NOT_MIGRATED: Final = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedFunctionError,
@@ -95,6 +103,9 @@ class Pool:
             except _NOT_MIGRATED as exc:
                 _log.error("database.not_migrated", reason=str(exc))
                 raise Unavailable("The database has not this version's schema.") from exc
+            except _NOT_READY as exc:
+                _log.error("database.not_ready", reason=type(exc).__name__)
+                raise Unavailable("The database is not ready for this service.") from exc
             except _OUTAGES as exc:
                 _log.warning("database.unavailable", reason=type(exc).__name__)
                 raise Unavailable("The database cannot be reached just now.") from exc
@@ -119,6 +130,21 @@ def connect_arguments(url: str) -> dict[str, Any]:
     }
 
 
+def _session_arguments(url: str) -> dict[str, Any]:
+    if dict(parse_qsl(urlsplit(url).query)).get("pooler") == "transaction":
+        # The pooler knows no other settings, and statements that are planned each time anew need
+        # none.
+        return {"statement_cache_size": 0, "server_settings": {"application_name": "genjobs"}}
+    return {
+        "server_settings": {
+            "application_name": "genjobs",
+            # A prepared listing is planned once for all tenants; by the average tenant's few rows
+            # the planner would sort a big one's every time instead of walking the index.
+            "enable_bitmapscan": "off",
+        }
+    }
+
+
 async def _keep(_: asyncpg.Connection[Any]) -> None:
     """
     Return a connection as it is: single statements leave nothing behind to be reset.
@@ -128,29 +154,28 @@ async def _keep(_: asyncpg.Connection[Any]) -> None:
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, size: int = 10) -> AsyncIterator[Pool]:
+async def open_pool(
+    url: str, *, size: int = 10, command_seconds: float = _COMMAND_SECONDS
+) -> AsyncIterator[Pool]:
     """
     Hold a pool for a URL of the form ``postgresql+asyncpg://user:password@host:port/database``.
 
-    ``?host=<directory>`` names a Unix socket. Nothing is connected before the first statement, so
-    a process starts, and says that it is not ready, while the database is away.
+    ``?host=<directory>`` names a Unix socket; ``?pooler=transaction`` says that a pooler may give
+    every statement another connection, so that none is prepared on one. Nothing is connected
+    before the first statement, so a process starts, and says that it is not ready, while the
+    database is away.
 
     Raises:
         ConfigurationError: the URL is not one.
     """
     pool = asyncpg.create_pool(
         **connect_arguments(url),
+        **_session_arguments(url),
         min_size=0,
         max_size=size,
         timeout=_CONNECT_SECONDS,
-        command_timeout=_COMMAND_SECONDS,
+        command_timeout=command_seconds,
         reset=_keep,
-        server_settings={
-            "application_name": "genjobs",
-            # A prepared listing is planned once for all tenants; by the average tenant's few rows
-            # the planner would sort a big one's every time instead of walking the index.
-            "enable_bitmapscan": "off",
-        },
     )
     try:
         async with pool:

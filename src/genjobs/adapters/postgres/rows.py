@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,6 +17,11 @@ from genjobs.domain.job import Cancellation, CancelMethod, Job, JobError, NewJob
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Owner
+
+#: Half surrogate pairs, which no UTF-8 text holds.
+_HALVES: Final = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+#: NUL as ``json.dumps`` writes it, unless the backslash is itself an escaped one.
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 #: What a reader of ``job_views`` selects, the queue position apart.
 JOB_COLUMNS: Final = (
@@ -93,8 +99,14 @@ def inputs_of(text: str) -> tuple[InputFile, ...]:
 
 
 def dump(value: object) -> str:
-    """Return a frozen value, or several, as JSON text."""
-    return json.dumps(_jsonable(value), ensure_ascii=False)
+    """
+    Return a frozen value, or several, as JSON text that ``jsonb`` takes.
+
+    What it refuses, NUL and half surrogate pairs, becomes U+FFFD: node ids and engine messages are
+    other people's text, and a job whose end cannot be written would take its worker along.
+    """
+    text = json.dumps(_jsonable(value), ensure_ascii=False).translate(_HALVES)
+    return _NUL.sub("\\1\ufffd", text)
 
 
 def _jsonable(value: object) -> object:

@@ -18,6 +18,7 @@ from genjobs.domain.job import CancelMethod, Timings
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing.contracts.job_store import JobsBackend, reach_of
 from genjobs.testing.contracts.ledger_attempts import LedgerAttempts
+from genjobs.testing.contracts.ledger_dispatch import LedgerDispatch
 from genjobs.testing.contracts.ledger_steps import (
     BROKEN,
     DEADLINES,
@@ -33,7 +34,7 @@ from genjobs.testing.contracts.ledger_steps import (
 )
 
 
-class JobLedgerContract(LedgerAttempts):
+class JobLedgerContract(LedgerDispatch, LedgerAttempts):
     """Needs the fixture ``jobs``: a backend with 8 slots and the default deadlines."""
 
     # -- cancel while running -----------------------------------------------------------------
@@ -78,7 +79,7 @@ class JobLedgerContract(LedgerAttempts):
         await jobs.ledger.finish(execution, completed(execution), now=NOW)
 
         receipt = await receipt_of(jobs, job, JobStatus.COMPLETED)
-        assert receipt[:2] == (CancelMethod.TOO_LATE, None)
+        assert receipt == (CancelMethod.TOO_LATE, None, 0.0)
         assert (await jobs.read(job)).outputs != ()
 
     async def test_failed_after_a_cancel_is_cancelled(self, jobs: JobsBackend) -> None:
@@ -86,7 +87,7 @@ class JobLedgerContract(LedgerAttempts):
         await jobs.ledger.finish(execution, failed(), now=NOW)
 
         receipt = await receipt_of(jobs, job, JobStatus.CANCELLED)
-        assert receipt[:2] == (CancelMethod.INTERRUPTED, NOW)
+        assert receipt == (CancelMethod.INTERRUPTED, NOW, 0.0)
         assert (await jobs.read(job)).error is None
 
     async def test_released_after_a_cancel_is_cancelled(self, jobs: JobsBackend) -> None:

@@ -1,4 +1,4 @@
-"""The contract of ``JobLedger``: from dispatch to a recorded end."""
+"""The contract of ``JobLedger``: from start to a recorded end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from uuid import uuid4
 import pytest
 
 from genjobs.domain.attempts import (
-    Assignment,
     Beat,
     BeatReply,
+    Failed,
     Recorded,
 )
 from genjobs.domain.errors import StaleAttempt
 from genjobs.domain.ids import ExecutionId
-from genjobs.domain.job import Job, Progress
+from genjobs.domain.job import Job, JobError, Progress
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.testing.contracts.job_store import JobsBackend, reach_of
 from genjobs.testing.contracts.ledger_steps import (
@@ -25,6 +25,7 @@ from genjobs.testing.contracts.ledger_steps import (
     LOST,
     NOW,
     SECOND,
+    TIMINGS,
     beat,
     completed,
     failed,
@@ -33,57 +34,12 @@ from genjobs.testing.contracts.ledger_steps import (
 
 
 class LedgerAttempts:
-    """Dispatch, start, heartbeat, finish; part of ``JobLedgerContract``."""
+    """Start, heartbeat, finish; part of ``JobLedgerContract``."""
 
     @pytest.fixture
     def jobs(self) -> JobsBackend:
         """Return the backend under test."""
         raise NotImplementedError
-
-    # -- dispatch -----------------------------------------------------------------------------
-
-    async def test_dispatch_gives_the_next_attempt_a_slot(self, jobs: JobsBackend) -> None:
-        job = await jobs.submitted()
-        [assignment] = await jobs.ledger.dispatch(now=NOW, limit=5)
-
-        assert assignment == Assignment(owner=job.owner, job_id=job.id, attempt=1)
-        dispatched = await jobs.read(job)
-        assert (dispatched.status, dispatched.attempt) == (JobStatus.QUEUED, 1)
-        assert dispatched.queue_position == 1
-
-    async def test_dispatched_job_is_not_given_again(self, jobs: JobsBackend) -> None:
-        await jobs.submitted()
-        await jobs.ledger.dispatch(now=NOW, limit=5)
-
-        assert await jobs.ledger.dispatch(now=NOW, limit=5) == []
-
-    async def test_dispatch_stops_at_the_limit_and_at_the_window(self, jobs: JobsBackend) -> None:
-        for _ in range(10):
-            await jobs.submitted()
-
-        assert len(await jobs.ledger.dispatch(now=NOW, limit=3)) == 3
-        assert len(await jobs.ledger.dispatch(now=NOW, limit=10)) == 5
-        assert (await jobs.ledger.overview(now=NOW)).slots_free == 0
-
-    async def test_older_goes_first_and_priority_orders_one_users_jobs(
-        self, jobs: JobsBackend
-    ) -> None:
-        mine_old = await jobs.submitted(jobs.owner("u_1"), at=NOW)
-        theirs = await jobs.submitted(jobs.owner("u_2"), at=NOW + SECOND)
-        mine_urgent = await jobs.submitted(jobs.owner("u_1"), at=NOW + 2 * SECOND, priority=9)
-
-        given = await jobs.ledger.dispatch(now=NOW + timedelta(minutes=1), limit=3)
-        # The oldest job is u_1's, so u_1 goes, with its most urgent; that used up the turn.
-        assert [item.job_id for item in given] == [mine_urgent.id, theirs.id, mine_old.id]
-
-    async def test_many_dispatchers_at_once_give_no_job_twice(self, jobs: JobsBackend) -> None:
-        for _ in range(12):
-            await jobs.submitted()
-        results = await asyncio.gather(*(jobs.ledger.dispatch(now=NOW, limit=2) for _ in range(10)))
-
-        given = [item.job_id for batch in results for item in batch]
-        assert len(given) == len(set(given))
-        assert len(given) <= 8
 
     # -- start --------------------------------------------------------------------------------
 
@@ -159,6 +115,23 @@ class LedgerAttempts:
         after = await jobs.read(job)
         assert (after.phase, after.progress) == (Phase.RENDERING, progress)
         assert after.version != before.version
+
+    @pytest.mark.parametrize("text", ["1\x00", "1\ud800", "1\\u0000"])
+    async def test_text_that_no_database_holds_does_not_stop_a_job(
+        self, jobs: JobsBackend, text: str
+    ) -> None:
+        job = await jobs.submitted()
+        execution, _ = await start(jobs)
+        progress = Progress(fraction=0.5, node_id=text)
+        beat = Beat(execution=execution, phase=Phase.RENDERING, progress=progress)
+        error = JobError(code="node_error", message=f"Node {text} failed.", node_id=text)
+
+        assert await jobs.ledger.heartbeat([beat], now=NOW) == {
+            execution.execution_id: BeatReply.GO_ON
+        }
+        outcome = Failed(error=error, timings=TIMINGS)
+        assert await jobs.ledger.finish(execution, outcome, now=NOW) is Recorded.YOURS
+        assert (await jobs.read(job)).status is JobStatus.FAILED
 
     async def test_heartbeat_that_says_nothing_new_leaves_the_version(
         self, jobs: JobsBackend

@@ -131,6 +131,8 @@ END $$;
 
 -- Give free slots to waiting jobs. The oldest job names the user, of whose jobs the one with the
 -- highest priority goes: priority orders only one user's own jobs.
+-- Dispatchers take turns. One that passes over what another has locked would report an empty
+-- queue, or no free slot, while the other ends without taking them; nobody would look again.
 CREATE FUNCTION genjobs.dispatch(p_now timestamptz, p_limit integer, p_start interval)
 RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -140,6 +142,19 @@ DECLARE
     v_oldest record;
     v_job record;
 BEGIN
+    -- Whoever has nothing to do waits for nobody. What another has locked still counts as there.
+    PERFORM 1 FROM genjobs.jobs j
+    WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL
+      AND j.not_before > '-infinity' AND j.not_before <= p_now
+    ORDER BY j.not_before LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM 1 FROM genjobs.slots WHERE job_id IS NULL LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(x'6469737061746368'::bigint);  -- "dispatch"
     FOR i IN 1..p_limit LOOP
         SELECT slot_no INTO v_slot FROM genjobs.slots WHERE job_id IS NULL
         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;

@@ -1,0 +1,151 @@
+"""Postgres that is misconfigured, failing over, silent, or behind a pooler."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import quote
+
+import pytest
+
+from genjobs.adapters.postgres import (
+    PostgresJobLedger,
+    PostgresJobStore,
+    administration,
+    open_pool,
+)
+from genjobs.adapters.postgres.pool import connect_arguments
+from genjobs.domain.deadlines import Deadlines
+from genjobs.domain.errors import Unavailable
+from genjobs.domain.tenancy import Owner, Reach
+from genjobs.testing import a_new_job, an_owner
+from genjobs.testing.clock import BEGINNING
+from tests.postgres import Database
+
+
+@pytest.fixture
+async def owner(database: Database) -> Owner:
+    owner = an_owner()
+    await administration.ensure_tenant(database.owner, owner.tenant_id, "test")
+    return owner
+
+
+async def test_database_that_does_not_exist_is_unavailable(database: Database) -> None:
+    async with open_pool(database.api.replace(database.name, "genjobs_test_none")) as pool:
+        with pytest.raises(Unavailable):
+            await PostgresJobStore(pool).check()
+
+
+async def test_login_without_rights_is_unavailable(database: Database) -> None:
+    async with open_pool(database.api.replace("genjobs_api", "genjobs_test_nobody")) as pool:
+        with pytest.raises(Unavailable):
+            await PostgresJobStore(pool).check()
+    # A login that exists, of a role that may do something else.
+    async with open_pool(database.worker) as pool:
+        with pytest.raises(Unavailable):
+            await PostgresJobStore(pool).request_cancel(
+                Reach(tenant_id=an_owner().tenant_id, user_id=None),
+                a_new_job(an_owner()).id,
+                now=BEGINNING,
+            )
+
+
+async def test_standby_is_unavailable_for_writes(database: Database, owner: Owner) -> None:
+    setting = f"ROLE genjobs_api IN DATABASE {database.name}"
+    await database.execute(f"ALTER {setting} SET default_transaction_read_only = on")
+    try:
+        async with open_pool(database.api) as pool:
+            with pytest.raises(Unavailable):
+                await PostgresJobStore(pool).create(a_new_job(owner))
+    finally:
+        await database.execute(f"ALTER {setting} RESET default_transaction_read_only")
+
+
+async def test_transaction_pooler_mode_prepares_nothing(database: Database, owner: Owner) -> None:
+    async with (
+        open_pool(_with(database.api, "pooler=transaction")) as api,
+        open_pool(_with(database.worker, "pooler=transaction")) as worker,
+    ):
+        store, ledger = PostgresJobStore(api), PostgresJobLedger(worker, Deadlines())
+        for _ in range(8):
+            job, _ = await store.create(a_new_job(owner))
+            await ledger.dispatch(now=BEGINNING, limit=1)
+            assert await store.get(_reach(owner), job.id) is not None
+        [prepared] = await api.rows(
+            "SELECT count(*) AS n FROM pg_prepared_statements WHERE name <> ''"
+        )
+        assert prepared["n"] == 0
+
+
+async def test_server_that_falls_silent_is_unavailable_in_bounded_time(
+    database: Database, owner: Owner
+) -> None:
+    async with (
+        _proxy(database.api) as (url, silence),
+        open_pool(url, size=1, command_seconds=0.5) as pool,
+    ):
+        store = PostgresJobStore(pool)
+        job, _ = await store.create(a_new_job(owner))
+        silence.set()  # connections stay open and nothing passes, as behind a dead NAT entry
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            await store.get(_reach(owner), job.id)
+        # A bound on waiting, not a speed: command, its cancelling and release have a limit each.
+        assert time.monotonic() - begun < 20
+        silence.clear()
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(Unavailable):
+                    assert await store.get(_reach(owner), job.id) == job
+                    break
+        assert pool.in_use() == 0
+
+
+def _reach(owner: Owner) -> Reach:
+    return Reach(tenant_id=owner.tenant_id, user_id=owner.user_id)
+
+
+def _with(url: str, option: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{option}"
+
+
+@contextlib.asynccontextmanager
+async def _proxy(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A proxy before the server, and an event that makes it swallow everything."""
+    address = connect_arguments(url)
+    silent = asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if not silent.is_set():
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await _connect(address)()
+        writers.extend((writer, back))
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    user, name = address["user"], quote(address["database"])
+    try:
+        yield f"postgresql+asyncpg://{user}@127.0.0.1:{port}/{name}?ssl=disable", silent
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+
+
+def _connect(
+    address: dict[str, object],
+) -> Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
+    host, port = str(address["host"]), int(str(address["port"] or 5432))
+    if host.startswith("/"):
+        return lambda: asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+    return lambda: asyncio.open_connection(host, port)
