@@ -75,16 +75,10 @@ async def test_big_listings_and_picks_walk_an_index(database: Database, skewed: 
             [BEGINNING],
         ),
     }
-    statements["pauses that are over"] = (
-        "SELECT j.id FROM genjobs.jobs j WHERE j.status = 'queued' AND j.eligible "
-        "AND j.slot_no IS NULL AND j.not_before > j.eligible_at AND j.not_before <= $1",
-        [BEGINNING],
-    )
     job = JobId(a_tenant_id())
     statements["one job"] = (_GET, [skewed.tenant_id, job, skewed.user_id])
     indexes = {"oldest ready": "jobs_ready", "head of a user": "jobs_user_ready"}
     indexes["one job"] = "jobs_user_ready"
-    indexes["pauses that are over"] = "jobs_paused"
     for name, (statement, values) in statements.items():
         plan = await _generic_plan(database.api, statement, values)
         used = {node["Index Name"] for node in _nodes(plan) if "Index Name" in node}
