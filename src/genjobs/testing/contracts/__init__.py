@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from genjobs.testing.contracts.artifact_store import ArtifactStoreContract, SignedFilesContract
 from genjobs.testing.contracts.engine import EngineContract
+from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
+from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
 from genjobs.testing.contracts.job_store import JobsBackend, JobStoreContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
@@ -31,7 +33,10 @@ __all__ = [
     "ClockContract",
     "EngineContract",
     "IdSourceContract",
+    "JobFencingContract",
     "JobLedgerContract",
+    "JobOutageContract",
+    "JobRacesContract",
     "JobStoreContract",
     "JobsBackend",
     "MediaProbeContract",
