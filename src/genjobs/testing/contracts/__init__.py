@@ -18,7 +18,8 @@ from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
-from genjobs.testing.contracts.job_store import JobsBackend, JobStoreContract
+from genjobs.testing.contracts.job_store import JobStoreContract
+from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
     ClockContract,

@@ -14,7 +14,7 @@ from genjobs.domain.errors import StaleAttempt
 from genjobs.domain.ids import ExecutionId, JobId
 from genjobs.domain.job import CancelMethod
 from genjobs.domain.lifecycle import JobStatus, Phase
-from genjobs.testing.contracts.job_store import JobsBackend
+from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.ledger_steps import (
     BROKEN,
     DEADLINES,

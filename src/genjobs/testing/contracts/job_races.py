@@ -14,7 +14,7 @@ from genjobs.domain.errors import IdempotencyMismatch, StaleAttempt, Unavailable
 from genjobs.domain.ids import ExecutionId, JobId
 from genjobs.domain.job import CancelMethod, Idempotency, Job, JobQuery
 from genjobs.domain.lifecycle import JobStatus, Phase
-from genjobs.testing.contracts.job_store import JobsBackend, reach_of
+from genjobs.testing.contracts.jobs_backend import JobsBackend, reach_of
 from genjobs.testing.contracts.ledger_steps import (
     BROKEN,
     DEADLINES,
@@ -29,6 +29,10 @@ from genjobs.testing.factories import a_new_job
 _MISSED = NOW + DEADLINES.start + SECOND
 _SHORT = timedelta(seconds=10)
 _HOUR = timedelta(hours=1)
+_LEDGER_METHODS = (
+    *("dispatch", "start", "beat", "finish", "release", "crash"),
+    *("expire", "rescue", "reclaim", "overview"),
+)
 
 
 class JobRacesContract:
