@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from genjobs.testing.contracts.artifact_store import ArtifactStoreContract, SignedFilesContract
 from genjobs.testing.contracts.engine import EngineContract
+from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
 from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
@@ -32,7 +33,9 @@ __all__ = [
     "ArtifactStoreContract",
     "AuthenticatorContract",
     "ClockContract",
+    "EngineBasicsContract",
     "EngineContract",
+    "EngineOutageContract",
     "IdSourceContract",
     "JobFencingContract",
     "JobLedgerContract",
