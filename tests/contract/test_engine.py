@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from genjobs.adapters.comfyui import ComfyUIEngine
+from genjobs.adapters.comfyui import ComfyUIEngine, Patience
 from genjobs.adapters.system import SystemClock
 from genjobs.simulator import RunningSimulator, running_simulator
-from genjobs.testing.contracts import EngineContract
+from genjobs.testing import ScriptedEngine
+from genjobs.testing.contracts import EngineBasicsContract, EngineContract, EngineOutageContract
 from tests import environment
 
 
@@ -34,6 +37,31 @@ class TestSimulatorByHttp(EngineContract):
     async def engine(self, simulator: RunningSimulator) -> AsyncIterator[ComfyUIEngine]:
         async with ComfyUIEngine(simulator.url, clock=SystemClock()) as engine:
             yield engine
+
+
+class TestScriptedEngine(EngineBasicsContract):
+    @pytest.fixture
+    def engine(self) -> ScriptedEngine:
+        return ScriptedEngine()
+
+
+class TestScriptedEngineOutage(EngineOutageContract):
+    @pytest.fixture
+    def unreachable(self) -> ScriptedEngine:
+        engine = ScriptedEngine()
+        engine.alive = False
+        return engine
+
+
+class TestComfyUIOutage(EngineOutageContract):
+    @pytest.fixture
+    async def unreachable(self) -> AsyncIterator[ComfyUIEngine]:
+        haste = Patience(refused=timedelta(milliseconds=200), silent=timedelta(seconds=2))
+        with socket.socket() as taken:  # bound and not listening: every connect is refused
+            taken.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+            async with ComfyUIEngine(url, clock=SystemClock(), patience=haste) as engine:
+                yield engine
 
 
 @pytest.mark.skipif(environment.COMFYUI_URL is None, reason="GENJOBS_TEST_COMFYUI_URL is not set")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +10,14 @@ import pytest
 from genjobs.adapters.postgres import PostgresJobLedger, PostgresJobStore, administration, open_pool
 from genjobs.domain.deadlines import Deadlines
 from genjobs.testing import MemoryJobLedger, MemoryJobs, MemoryJobStore, a_tenant_id
-from genjobs.testing.contracts import JobLedgerContract, JobsBackend, JobStoreContract
+from genjobs.testing.contracts import (
+    JobFencingContract,
+    JobLedgerContract,
+    JobOutageContract,
+    JobRacesContract,
+    JobsBackend,
+    JobStoreContract,
+)
 from tests.postgres import Database
 
 
@@ -59,3 +67,53 @@ class TestPostgresJobLedger(JobLedgerContract):
     @pytest.fixture
     def jobs(self, postgres: JobsBackend) -> JobsBackend:
         return postgres
+
+
+class TestMemoryJobFencing(JobFencingContract):
+    @pytest.fixture
+    def jobs(self, memory: JobsBackend) -> JobsBackend:
+        return memory
+
+
+class TestPostgresJobFencing(JobFencingContract):
+    @pytest.fixture
+    def jobs(self, postgres: JobsBackend) -> JobsBackend:
+        return postgres
+
+
+class TestMemoryJobRaces(JobRacesContract):
+    @pytest.fixture
+    def jobs(self, memory: JobsBackend) -> JobsBackend:
+        return memory
+
+
+class TestPostgresJobRaces(JobRacesContract):
+    @pytest.fixture
+    def jobs(self, postgres: JobsBackend) -> JobsBackend:
+        return postgres
+
+
+class TestMemoryJobOutage(JobOutageContract):
+    @pytest.fixture
+    def unreachable(self) -> JobsBackend:
+        data = MemoryJobs()
+        data.available = False
+        return JobsBackend(
+            store=MemoryJobStore(data),
+            ledger=MemoryJobLedger(data),
+            tenants=(a_tenant_id(), a_tenant_id()),
+        )
+
+
+class TestPostgresJobOutage(JobOutageContract):
+    @pytest.fixture
+    async def unreachable(self) -> AsyncIterator[JobsBackend]:
+        with socket.socket() as taken:  # bound and not listening: every connect is refused
+            taken.bind(("127.0.0.1", 0))
+            url = f"postgresql+asyncpg://nobody@127.0.0.1:{taken.getsockname()[1]}/nothing"
+            async with open_pool(url) as pool:
+                yield JobsBackend(
+                    store=PostgresJobStore(pool),
+                    ledger=PostgresJobLedger(pool, Deadlines()),
+                    tenants=(a_tenant_id(), a_tenant_id()),
+                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from genjobs.adapters.system import SystemClock, SystemIds
 from genjobs.domain.tenancy import Scope
 from genjobs.testing import FakeClock, MemoryArtifactStore, SequentialIds, a_tenant_id
 from genjobs.testing.contracts import (
+    ArtifactOutageContract,
     ArtifactStoreContract,
     AuthenticatorContract,
     ClockContract,
@@ -41,6 +43,26 @@ class TestMemoryArtifactStore(ArtifactStoreContract):
     @pytest.fixture
     def store(self) -> MemoryArtifactStore:
         return MemoryArtifactStore()
+
+
+class TestMemoryArtifactOutage(ArtifactOutageContract):
+    @pytest.fixture
+    def unreachable(self) -> MemoryArtifactStore:
+        store = MemoryArtifactStore()
+        store.available = False
+        return store
+
+
+class TestDirectoryArtifactOutage(ArtifactOutageContract):
+    @pytest.fixture
+    def unreachable(self, tmp_path: Path) -> DirectoryArtifactStore:
+        folder = tmp_path / "files"
+        store = DirectoryArtifactStore(
+            folder, signing_key=b"k" * 32, base_url="http://genjobs.test"
+        )
+        shutil.rmtree(folder)
+        folder.write_bytes(b"not a directory")
+        return store
 
 
 class TestDirectorySignedFiles(SignedFilesContract):

@@ -11,8 +11,10 @@ from __future__ import annotations
 from genjobs.testing.clock import FakeClock, SequentialIds
 from genjobs.testing.factories import (
     a_new_job,
+    a_principal,
     a_tenant_id,
     a_workflow,
+    an_input,
     an_owner,
     png_bytes,
 )
@@ -34,8 +36,10 @@ __all__ = [
     "ScriptedEngine",
     "SequentialIds",
     "a_new_job",
+    "a_principal",
     "a_tenant_id",
     "a_workflow",
+    "an_input",
     "an_owner",
     "open_harness",
     "png_bytes",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from genjobs.domain.artifacts import InputFile, input_key
 from genjobs.domain.ids import JobId, TenantId
 from genjobs.domain.job import Idempotency, NewJob
-from genjobs.domain.tenancy import Owner
+from genjobs.domain.tenancy import Owner, Principal, Scope
 from genjobs.domain.workflow import canonical_json
 from genjobs.testing.clock import BEGINNING, SequentialIds
 
@@ -25,6 +28,30 @@ def a_tenant_id() -> TenantId:
 def an_owner(user_id: str = "u_1", tenant_id: TenantId | None = None) -> Owner:
     """Return an owner, of a new tenant unless one is given."""
     return Owner(tenant_id=tenant_id or a_tenant_id(), user_id=user_id)
+
+
+def a_principal(
+    *scopes: Scope, tenant_id: TenantId | None = None, user_id: str | None = None
+) -> Principal:
+    """Return the holder of a key, with every scope unless some are given."""
+    return Principal(
+        tenant_id=tenant_id or a_tenant_id(),
+        key_id="key_1",
+        scopes=frozenset(scopes or Scope),
+        user_id=user_id,
+    )
+
+
+def an_input(owner: Owner, job_id: JobId, *, index: int = 0, name: str = "photo.png") -> InputFile:
+    """Return a stored picture of a job."""
+    content = png_bytes()
+    return InputFile(
+        name=name,
+        key=input_key(owner, job_id, index),
+        content_type="image/png",
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
 
 
 def a_workflow(**inputs: Any) -> dict[str, Any]:
@@ -50,15 +77,20 @@ def a_new_job(
     fingerprint: bytes = b"f" * 32,
     job_id: UUID | None = None,
     workflow: dict[str, Any] | None = None,
+    inputs: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
 ) -> NewJob:
-    """Return what a submit would write."""
+    """Return what a submit would write; ``inputs`` are names of pictures."""
+    new_id = JobId(job_id or _ids.uuid7(at))
     return NewJob(
-        id=JobId(job_id or _ids.uuid7(at)),
+        id=new_id,
         owner=owner,
         workflow=canonical_json(workflow or a_workflow()),
-        inputs=(),
+        inputs=tuple(
+            an_input(owner, new_id, index=index, name=name) for index, name in enumerate(inputs)
+        ),
         priority=priority,
-        metadata={"order": "1"},
+        metadata={"order": "1"} if metadata is None else metadata,
         created_at=at,
         queue_deadline=at + queue_timeout,
         run_timeout=timedelta(minutes=10),

@@ -35,6 +35,7 @@ from genjobs.domain.job import (
 )
 from genjobs.domain.lifecycle import JobEvent, JobStatus, Phase
 from genjobs.domain.ports import Overview
+from genjobs.domain.tenancy import Reach
 from genjobs.testing.memory_rows import MemoryJobs, Row, Slot
 
 
@@ -67,9 +68,9 @@ class MemoryJobLedger:
         self, assignment: Assignment, execution_id: ExecutionId, *, now: datetime
     ) -> StartedJob:
         """See the port."""
-        row = self._jobs.rows[assignment.job_id]
-        slot = row.slot
-        if slot is None or slot.attempt != assignment.attempt:
+        row = self._named(assignment)
+        slot = row.slot if row else None
+        if row is None or slot is None or slot.attempt != assignment.attempt:
             raise StaleAttempt
         if slot.execution_id is None:
             slot.execution_id, slot.start_deadline = execution_id, None
@@ -228,15 +229,20 @@ class MemoryJobLedger:
     def _taken(self) -> int:
         return sum(row.slot is not None for row in self._jobs.rows.values())
 
+    def _named(self, attempt: Assignment | Execution) -> Row | None:
+        """Return the row of the tenant and job that are named."""
+        reach = Reach(tenant_id=attempt.owner.tenant_id, user_id=None)
+        return self._jobs.within(reach, attempt.job_id)
+
     def _held(self, execution: Execution) -> Row | None:
         """Return the row whose slot this execution holds."""
-        row = self._jobs.rows.get(execution.job_id)
+        row = self._named(execution)
         if row is None or row.slot is None or row.slot.attempt != execution.attempt:
             return None
         return row if row.slot.execution_id == execution.execution_id else None
 
     def _repeated(self, execution: Execution, kind: str) -> Recorded:
-        row = self._jobs.rows.get(execution.job_id)
+        row = self._named(execution)
         key = (execution.attempt, execution.execution_id)
         return Recorded.YOURS if row and row.ended.get(key) == kind else Recorded.STALE
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from genjobs.domain.deadlines import Deadlines
+from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import ExecutionId, JobId
 from genjobs.domain.job import (
     Job,
@@ -58,13 +59,31 @@ class Row:
 
 
 class MemoryJobs:
-    """The data that a store and a ledger share."""
+    """The data that a store and a ledger share; ``available`` switches an outage."""
 
     def __init__(self, *, window: int = 64, deadlines: Deadlines | None = None) -> None:
         self.window = window
         self.deadlines = deadlines or Deadlines()
-        self.rows: dict[JobId, Row] = {}
-        self.keys: dict[tuple[Owner, str], tuple[bytes, JobId]] = {}
+        self.available = True
+        self._rows: dict[JobId, Row] = {}
+        self._keys: dict[tuple[Owner, str], tuple[bytes, JobId]] = {}
+
+    @property
+    def rows(self) -> dict[JobId, Row]:
+        """The jobs; ``Unavailable`` during an outage, which so reaches every method."""
+        self.reach()
+        return self._rows
+
+    @property
+    def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId]]:
+        """Who submitted what under which idempotency key; ``Unavailable`` during an outage."""
+        self.reach()
+        return self._keys
+
+    def reach(self) -> None:
+        """Raise ``Unavailable`` during an outage."""
+        if not self.available:
+            raise Unavailable
 
     def within(self, reach: Reach, job_id: JobId) -> Row | None:
         """Return a row if it is within reach."""

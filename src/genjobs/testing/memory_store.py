@@ -110,7 +110,8 @@ class MemoryJobStore:
         return self._view(row)
 
     async def check(self) -> None:
-        """Memory is always there."""
+        """See the port."""
+        self._jobs.reach()
 
     def _view(self, row: Row) -> Job:
         if row.job.status is not JobStatus.QUEUED or not row.job.eligible:

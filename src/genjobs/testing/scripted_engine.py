@@ -90,14 +90,18 @@ class ScriptedEngine:
     @asynccontextmanager
     async def read(self, file: EngineFile) -> AsyncIterator[AsyncIterator[bytes]]:
         """See the port."""
-        content = self._made.get(file.reference["at"])
+        await self.check()
+        content = self._made.get(file.reference.get("at", ""))
         if content is None:
             raise NoOutput
         yield _once(content)
 
     async def discard(self, execution_id: ExecutionId) -> None:
-        """See the port."""
+        """See the port; what was staged stays in ``staged`` for tests to look at."""
         self.discarded.append(execution_id)
+        for reference in [name for name in self._made if name.startswith(f"{execution_id}/")]:
+            del self._made[reference]
+        await self.check()
 
     async def check(self) -> None:
         """See the port."""

@@ -96,7 +96,13 @@ class WorkflowEngine(Protocol):
         """
 
     async def discard(self, execution_id: ExecutionId) -> None:
-        """Remove the render's inputs, outputs and history from the engine, as far as it can."""
+        """
+        Remove the render's inputs, outputs and history from the engine, as far as it can.
+
+        Raises:
+            EngineFailed: the engine cannot be reached; files on this machine are gone all the
+                same.
+        """
 
     async def check(self) -> None:
         """Raise ``EngineFailed`` unless the engine answers."""

@@ -13,10 +13,18 @@ Tests are asynchronous and need anyio's pytest plugin (``anyio_mode = "auto"``).
 
 from __future__ import annotations
 
-from genjobs.testing.contracts.artifact_store import ArtifactStoreContract, SignedFilesContract
+from genjobs.testing.contracts.artifact_store import (
+    ArtifactOutageContract,
+    ArtifactStoreContract,
+)
 from genjobs.testing.contracts.engine import EngineContract
+from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
+from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
-from genjobs.testing.contracts.job_store import JobsBackend, JobStoreContract
+from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
+from genjobs.testing.contracts.job_store import JobStoreContract
+from genjobs.testing.contracts.jobs_backend import JobsBackend
+from genjobs.testing.contracts.signed_files import SignedFilesContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
     ClockContract,
@@ -26,12 +34,18 @@ from genjobs.testing.contracts.small import (
 )
 
 __all__ = [
+    "ArtifactOutageContract",
     "ArtifactStoreContract",
     "AuthenticatorContract",
     "ClockContract",
+    "EngineBasicsContract",
     "EngineContract",
+    "EngineOutageContract",
     "IdSourceContract",
+    "JobFencingContract",
     "JobLedgerContract",
+    "JobOutageContract",
+    "JobRacesContract",
     "JobStoreContract",
     "JobsBackend",
     "MediaProbeContract",

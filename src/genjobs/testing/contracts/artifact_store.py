@@ -1,33 +1,35 @@
-"""The contracts of ``ArtifactStore`` and ``SignedFiles``."""
+"""The contract of ``ArtifactStore``, and of one that cannot be reached."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from genjobs.domain.artifacts import ArtifactKey, input_key, job_prefix, output_key, user_prefix
-from genjobs.domain.errors import NotFound
+from genjobs.domain.errors import NotFound, Unavailable
 from genjobs.domain.ids import JobId
-from genjobs.domain.ports import ArtifactStore, SignedFiles
+from genjobs.domain.ports import ArtifactStore
 from genjobs.domain.tenancy import Owner
 from genjobs.testing.clock import BEGINNING, SequentialIds
 from genjobs.testing.factories import an_owner
 
 NOW = BEGINNING
-_LATER = NOW + timedelta(hours=1)
-_NAME = "ünïcode & 'quotes'.png"
+LATER = NOW + timedelta(hours=1)
+NAME = "ünïcode & 'quotes'.png"
 
 
-def _job_id() -> JobId:
+def a_job_id() -> JobId:
+    """Return the id of some job, always the same."""
     return JobId(SequentialIds().uuid7(NOW))
 
 
-async def _stream(*chunks: bytes) -> AsyncIterator[bytes]:
+async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
+    """Yield the chunks of a file."""
     for chunk in chunks:
         yield chunk
 
@@ -55,20 +57,20 @@ class ArtifactStoreContract:
     @pytest.fixture
     def key(self, owner: Owner) -> ArtifactKey:
         """Return a key without a file."""
-        return input_key(owner, _job_id(), 0)
+        return input_key(owner, a_job_id(), 0)
 
     async def test_stored_file_is_read_back_and_measured(
         self, store: ArtifactStore, key: ArtifactKey
     ) -> None:
         content = bytes(range(256)) * 9000  # more than one chunk
-        stored = await store.put(key, _stream(content[:7], content[7:]), content_type="image/png")
+        stored = await store.put(key, stream(content[:7], content[7:]), content_type="image/png")
 
         assert (stored.bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
         assert await _content(store, key) == content
         assert await store.stat(key) == len(content)
 
     async def test_chunks_are_bounded(self, store: ArtifactStore, key: ArtifactKey) -> None:
-        await store.put(key, _stream(b"x" * (3 * 1024 * 1024 + 1)), content_type="image/png")
+        await store.put(key, stream(b"x" * (3 * 1024 * 1024 + 1)), content_type="image/png")
         async with store.read(key) as chunks:
             sizes = [len(chunk) async for chunk in chunks]
 
@@ -76,13 +78,13 @@ class ArtifactStoreContract:
         assert max(sizes) <= 1024 * 1024
 
     async def test_part_of_a_file_is_read(self, store: ArtifactStore, key: ArtifactKey) -> None:
-        await store.put(key, _stream(b"0123456789"), content_type="image/png")
+        await store.put(key, stream(b"0123456789"), content_type="image/png")
 
         assert await _content(store, key, start=2, length=3) == b"234"
         assert await _content(store, key, start=8) == b"89"
 
     async def test_empty_file_is_a_file(self, store: ArtifactStore, key: ArtifactKey) -> None:
-        stored = await store.put(key, _stream(), content_type="image/png")
+        stored = await store.put(key, stream(), content_type="image/png")
 
         assert (stored.bytes, stored.sha256) == (0, hashlib.sha256(b"").hexdigest())
         assert await store.stat(key) == 0
@@ -94,8 +96,8 @@ class ArtifactStoreContract:
             await _content(store, key)
 
     async def test_same_key_replaces(self, store: ArtifactStore, key: ArtifactKey) -> None:
-        await store.put(key, _stream(b"old and longer"), content_type="image/png")
-        await store.put(key, _stream(b"new"), content_type="image/png")
+        await store.put(key, stream(b"old and longer"), content_type="image/png")
+        await store.put(key, stream(b"new"), content_type="image/png")
 
         assert await _content(store, key) == b"new"
 
@@ -115,7 +117,7 @@ class ArtifactStoreContract:
             yield b"half"
             raise ConnectionError("the source went away")
 
-        await store.put(key, _stream(b"whole"), content_type="image/png")
+        await store.put(key, stream(b"whole"), content_type="image/png")
         with pytest.raises(ConnectionError):
             await store.put(key, broken(), content_type="image/png")
         assert await _content(store, key) == b"whole"
@@ -136,10 +138,53 @@ class ArtifactStoreContract:
         await asyncio.gather(task, return_exceptions=True)
         assert await store.stat(key) is None
 
+    async def test_cancelled_put_keeps_what_was_there(
+        self, store: ArtifactStore, key: ArtifactKey
+    ) -> None:
+        reached = asyncio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield b"x" * 2_000_000
+            reached.set()
+            await asyncio.Event().wait()
+
+        await store.put(key, stream(b"whole"), content_type="image/png")
+        task = asyncio.create_task(store.put(key, endless(), content_type="image/png"))
+        await reached.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await _content(store, key) == b"whole"
+
+    async def test_puts_of_one_key_at_once_leave_one_whole_file(
+        self, store: ArtifactStore, key: ArtifactKey
+    ) -> None:
+        contents = [bytes([n]) * (1_000_000 + n) for n in range(6)]
+        stored = await asyncio.gather(
+            *(
+                store.put(key, stream(content[:9], content[9:]), content_type="image/png")
+                for content in contents
+            )
+        )
+
+        left = await _content(store, key)
+        assert left in contents
+        assert [file.bytes for file in stored] == [len(content) for content in contents]
+
+    async def test_deleting_many_minds_no_missing_ones(
+        self, store: ArtifactStore, owner: Owner
+    ) -> None:
+        keys = [input_key(owner, a_job_id(), index) for index in range(5)]
+        for key in keys[::2]:
+            await store.put(key, stream(b"x"), content_type="image/png")
+        await store.delete(keys[:4])
+        await store.delete([])
+
+        assert [await store.stat(key) for key in keys] == [None, None, None, None, 1]
+
     async def test_deleted_file_is_gone_and_deleting_again_is_fine(
         self, store: ArtifactStore, key: ArtifactKey
     ) -> None:
-        await store.put(key, _stream(b"x"), content_type="image/png")
+        await store.put(key, stream(b"x"), content_type="image/png")
         await store.delete([key])
         await store.delete([key])
 
@@ -153,7 +198,7 @@ class ArtifactStoreContract:
         doomed = [input_key(owner, first, 0), output_key(owner, first, 1, "out_a")]
         kept = input_key(owner, second, 0)
         for key in [*doomed, kept]:
-            await store.put(key, _stream(b"x"), content_type="image/png")
+            await store.put(key, stream(b"x"), content_type="image/png")
 
         assert await store.delete_prefix(job_prefix(owner, first)) == 2
         assert [await store.stat(key) for key in [*doomed, kept]] == [None, None, 1]
@@ -164,74 +209,32 @@ class ArtifactStoreContract:
         await store.check()
 
 
-class SignedFilesContract:
-    """Needs the fixtures ``store`` and ``signed``: two faces of one store."""
+class ArtifactOutageContract:
+    """Needs the fixture ``unreachable``: a store that nobody can reach, or that gives up soon."""
 
     @pytest.fixture
-    def store(self) -> ArtifactStore:
+    def unreachable(self) -> ArtifactStore:
         """Return the store under test."""
         raise NotImplementedError
 
-    @pytest.fixture
-    def signed(self, store: ArtifactStore) -> SignedFiles:
-        """Return its serving side."""
-        raise NotImplementedError
-
-    async def _signed(self, store: ArtifactStore) -> tuple[ArtifactKey, dict[str, str]]:
-        key = output_key(an_owner(), _job_id(), 1, "out_a")
-        await store.put(key, _stream(b"content"), content_type="image/png")
-        url = store.signed_url(key, expires_at=_LATER, filename=_NAME, content_type="image/png")
-        parts = urlsplit(url)
-        assert unquote(parts.path).endswith(f"/files/{key}")
-        return key, dict(parse_qsl(parts.query))
-
-    async def test_signed_url_stands_for_its_file(
-        self, store: ArtifactStore, signed: SignedFiles
+    @pytest.mark.parametrize("method", ["put", "read", "stat", "delete", "delete_prefix", "check"])
+    async def test_every_method_says_that_it_is_unavailable(
+        self, unreachable: ArtifactStore, method: str
     ) -> None:
-        key, query = await self._signed(store)
-        file = await signed.resolve(key, query, now=NOW)
+        owner = an_owner()
+        key = input_key(owner, a_job_id(), 0)
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "put": lambda: unreachable.put(key, stream(b"x"), content_type="image/png"),
+            "read": lambda: _content(unreachable, key),
+            "stat": lambda: unreachable.stat(key),
+            "delete": lambda: unreachable.delete([key]),
+            "delete_prefix": lambda: unreachable.delete_prefix(user_prefix(owner)),
+            "check": unreachable.check,
+        }
+        with pytest.raises(Unavailable):
+            await calls[method]()
 
-        assert (file.key, file.bytes) == (key, 7)
-        assert (file.filename, file.content_type) == (_NAME, "image/png")
-        async with signed.read(file.key, start=1, length=3) as chunks:
-            assert b"".join([chunk async for chunk in chunks]) == b"ont"
-
-    async def test_expired_url_is_nothing(self, store: ArtifactStore, signed: SignedFiles) -> None:
-        key, query = await self._signed(store)
-        await signed.resolve(key, query, now=_LATER - timedelta(seconds=1))
-
-        with pytest.raises(NotFound):
-            await signed.resolve(key, query, now=_LATER)
-
-    async def test_any_change_makes_it_nothing(
-        self, store: ArtifactStore, signed: SignedFiles
-    ) -> None:
-        key, query = await self._signed(store)
-        other_key, _ = await self._signed(store)
-        changed: list[tuple[str, dict[str, str]]] = [
-            (other_key, query),
-            (f"{key}x", query),
-            (f"../{key}", query),
-            (key.replace("out_a", "../input_0"), query),
-            (key, {**query, "more": "1"}),
-            (key, {}),
-        ]
-        for name, value in query.items():
-            changed += [
-                (key, {**query, name: f"{value}0"}),
-                (key, {**query, name: ""}),
-                (key, {**query, name: f"{value}\udc80é"}),
-                (key, {other: query[other] for other in query if other != name}),
-            ]
-        for changed_key, changed_query in changed:
-            with pytest.raises(NotFound):
-                await signed.resolve(changed_key, changed_query, now=NOW)
-
-    async def test_url_of_a_deleted_file_is_nothing(
-        self, store: ArtifactStore, signed: SignedFiles
-    ) -> None:
-        key, query = await self._signed(store)
-        await store.delete([key])
-
-        with pytest.raises(NotFound):
-            await signed.resolve(key, query, now=NOW)
+    async def test_signing_needs_no_store(self, unreachable: ArtifactStore) -> None:
+        key = input_key(an_owner(), a_job_id(), 0)
+        url = unreachable.signed_url(key, expires_at=LATER, filename=NAME, content_type="image/png")
+        assert urlsplit(url).scheme in {"http", "https"}

@@ -3,52 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import dataclasses
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
+from genjobs.domain.attempts import Beat, Completed
 from genjobs.domain.errors import IdempotencyMismatch
-from genjobs.domain.ids import ExecutionId, JobId, TenantId
-from genjobs.domain.job import CancelMethod, Idempotency, Job, JobQuery
-from genjobs.domain.lifecycle import JobStatus
-from genjobs.domain.ports import JobLedger, JobStore
-from genjobs.domain.tenancy import Owner, Reach
+from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.job import CancelMethod, Idempotency, JobQuery, Progress, Timings
+from genjobs.domain.lifecycle import JobStatus, Phase
+from genjobs.domain.tenancy import Reach
 from genjobs.testing.clock import BEGINNING
-from genjobs.testing.factories import a_new_job
+from genjobs.testing.contracts.jobs_backend import JobsBackend, reach_of
+from genjobs.testing.factories import a_new_job, a_workflow
 
 NOW = BEGINNING
 _MINUTE = timedelta(minutes=1)
+_NONE = Timings()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobsBackend:
-    """A store and a ledger over the same, empty data, for two tenants that exist."""
-
-    store: JobStore
-    ledger: JobLedger
-    tenants: tuple[TenantId, TenantId]
-
-    def owner(self, user_id: str = "u_1", tenant: int = 0) -> Owner:
-        """Return a user of the first or second tenant."""
-        return Owner(tenant_id=self.tenants[tenant], user_id=user_id)
-
-    async def submitted(self, owner: Owner | None = None, **parts: object) -> Job:
-        """Create a job and return it."""
-        job, _ = await self.store.create(a_new_job(owner or self.owner(), **parts))  # type: ignore[arg-type]
-        return job
-
-    async def read(self, job: Job) -> Job:
-        """Return the job as it is now."""
-        found = await self.store.get(reach_of(job.owner), job.id)
-        assert found is not None
-        return found
-
-
-def reach_of(owner: Owner) -> Reach:
-    """Return the reach of one user."""
-    return Reach(tenant_id=owner.tenant_id, user_id=owner.user_id)
+__all__ = ["JobStoreContract", "JobsBackend", "reach_of"]
 
 
 class JobStoreContract:
@@ -239,6 +215,70 @@ class JobStoreContract:
         second = await jobs.store.request_cancel(reach, job.id, now=NOW + _MINUTE)
 
         assert first == second
+
+    async def test_cancel_of_a_completed_job_changes_nothing(self, jobs: JobsBackend) -> None:
+        job = await jobs.submitted()
+        [assignment] = await jobs.ledger.dispatch(now=NOW, limit=1)
+        started = await jobs.ledger.start(assignment, ExecutionId(uuid4()), now=NOW)
+        await jobs.ledger.finish(started.execution, Completed(outputs=(), timings=_NONE), now=NOW)
+        done = await jobs.read(job)
+
+        assert await jobs.store.request_cancel(reach_of(job.owner), job.id, now=NOW) == done
+        assert (await jobs.read(job), done.cancellation) == (done, None)
+
+    async def test_what_was_submitted_reaches_the_worker_unchanged(self, jobs: JobsBackend) -> None:
+        text = {"text": "a \u2028 cät 🐈 \\u0000", "big": 2**70, "small": 1e-300, "none": None}
+        new = a_new_job(
+            jobs.owner(),
+            workflow=a_workflow(**text),
+            inputs=["photo.png", "mäsk.png"],
+            metadata={"ünicode": "🐈", "empty": ""},
+        )
+        job, _ = await jobs.store.create(new)
+        [assignment] = await jobs.ledger.dispatch(now=NOW, limit=1)
+        started = await jobs.ledger.start(assignment, ExecutionId(uuid4()), now=NOW)
+
+        assert (started.workflow, started.inputs) == (new.workflow, new.inputs)
+        assert (job.inputs, job.metadata) == (new.inputs, new.metadata)
+        assert ((await jobs.read(job)).inputs, len(new.inputs)) == (new.inputs, 2)
+
+    async def test_position_does_not_count_who_is_through(self, jobs: JobsBackend) -> None:
+        first, second, third = [await jobs.submitted(at=NOW + _MINUTE * n) for n in range(3)]
+        [assignment] = await jobs.ledger.dispatch(now=NOW + 5 * _MINUTE, limit=1)
+        await jobs.ledger.start(assignment, ExecutionId(uuid4()), now=NOW + 5 * _MINUTE)
+        await jobs.store.request_cancel(reach_of(second.owner), second.id, now=NOW)
+
+        assert assignment.job_id == first.id
+        assert (await jobs.read(first)).queue_position is None
+        assert (await jobs.read(third)).queue_position == 1
+
+    async def test_reads_change_nothing(self, jobs: JobsBackend) -> None:
+        job = await jobs.submitted(queue_timeout=timedelta(seconds=1))
+        reach = reach_of(job.owner)
+        for _ in range(3):
+            assert await jobs.store.get(reach, job.id) == job
+            [listed] = await jobs.store.list_jobs(reach, JobQuery(limit=1))
+            await jobs.ledger.overview(now=NOW + _MINUTE)
+            assert dataclasses.replace(listed, queue_position=1) == job
+
+    async def test_version_is_new_with_each_visible_change(self, jobs: JobsBackend) -> None:
+        job = await jobs.submitted()
+        versions = [job.version]
+        [assignment] = await jobs.ledger.dispatch(now=NOW, limit=1)
+        versions.append((await jobs.read(job)).version)
+        started = await jobs.ledger.start(assignment, ExecutionId(uuid4()), now=NOW)
+        versions.append((await jobs.read(job)).version)
+        for fraction in (0.1, 0.2):
+            progress = Progress(fraction=fraction)
+            beat = Beat(execution=started.execution, phase=Phase.RENDERING, progress=progress)
+            await jobs.ledger.heartbeat([beat], now=NOW)
+            versions.append((await jobs.read(job)).version)
+        await jobs.store.request_cancel(reach_of(job.owner), job.id, now=NOW)
+        versions.append((await jobs.read(job)).version)
+        await jobs.ledger.release(started.execution, now=NOW)
+        versions.append((await jobs.read(job)).version)
+
+        assert len(set(versions)) == len(versions) == 7
 
     async def test_ready_store_passes_its_check(self, jobs: JobsBackend) -> None:
         await jobs.store.check()
