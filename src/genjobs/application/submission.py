@@ -19,7 +19,6 @@ from genjobs.domain.errors import (
     MediaTooLarge,
     MediaTypeRefused,
     MediaUploadUnsupported,
-    MediaUrlUnsupported,
     TooManyMedia,
 )
 from genjobs.domain.job import Idempotency
@@ -131,7 +130,7 @@ def inline_media(media: Sequence[MediaSource]) -> tuple[InlineMedia, ...]:
         names.add(entry.name)
         match entry:
             case MediaByUrl():
-                raise MediaUrlUnsupported(pointer=f"{at}/url")
+                raise InvalidMedia(pointer=f"{at}/url")
             case MediaByUpload():
                 raise MediaUploadUnsupported(pointer=f"{at}/upload_id")
             case InlineMedia():

@@ -24,7 +24,7 @@ business and is not here.
     │       ├── MediaNotBase64          media_not_base64
     │       ├── MediaTypeRefused        media_type_refused
     │       ├── UnknownMedia            media_unknown
-    │       ├── MediaUrlUnsupported     media_url_unsupported
+    │       ├── UrlNotAllowed           url_not_allowed
     │       └── MediaUploadUnsupported  media_upload_unsupported
     ├── AccessError
     │   ├── Unauthenticated             unauthenticated
@@ -46,6 +46,8 @@ business and is not here.
     ├── AttemptError                    what a worker is told about its attempt
     │   └── StaleAttempt                stale_attempt
     ├── RenderInterrupted               render_interrupted
+    ├── DownloadFailed                  download_failed
+    │   └── DownloadTooLarge            download_too_large
     ├── IllegalTransition               illegal_transition
     └── ConfigurationError              configuration
 """
@@ -60,6 +62,8 @@ from genjobs.domain.errors.base import (
 from genjobs.domain.errors.failures import (
     AttemptError,
     ConfigurationError,
+    DownloadFailed,
+    DownloadTooLarge,
     EngineFailed,
     IllegalTransition,
     InputRefused,
@@ -90,7 +94,6 @@ from genjobs.domain.errors.refusals import (
     MediaTooLarge,
     MediaTypeRefused,
     MediaUploadUnsupported,
-    MediaUrlUnsupported,
     NoOutputNode,
     NotFound,
     ScopeMissing,
@@ -99,6 +102,7 @@ from genjobs.domain.errors.refusals import (
     Unauthenticated,
     Unavailable,
     UnknownMedia,
+    UrlNotAllowed,
     WorkflowTooLarge,
 )
 
@@ -108,6 +112,8 @@ __all__ = [
     "ConfigurationError",
     "CyclicWorkflow",
     "DanglingLink",
+    "DownloadFailed",
+    "DownloadTooLarge",
     "EngineFailed",
     "GenjobsError",
     "IdempotencyMismatch",
@@ -124,7 +130,6 @@ __all__ = [
     "MediaTooLarge",
     "MediaTypeRefused",
     "MediaUploadUnsupported",
-    "MediaUrlUnsupported",
     "NoOutput",
     "NoOutputNode",
     "NodeError",
@@ -141,6 +146,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnknownMedia",
+    "UrlNotAllowed",
     "WorkerLost",
     "WorkflowRefused",
     "WorkflowTooLarge",

@@ -100,6 +100,20 @@ class RenderInterrupted(GenjobsError):
     code = "render_interrupted"
 
 
+class DownloadFailed(GenjobsError):
+    """The file could not be downloaded."""
+
+    code = "download_failed"
+    retryable = True
+
+
+class DownloadTooLarge(DownloadFailed):
+    """The file to download is larger than allowed."""
+
+    code = "download_too_large"
+    retryable = False
+
+
 class IllegalTransition(GenjobsError):
     """The job cannot take this step from its present state."""
 

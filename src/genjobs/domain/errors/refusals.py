@@ -101,10 +101,10 @@ class UnknownMedia(InvalidMedia):
     code = "media_unknown"
 
 
-class MediaUrlUnsupported(InvalidMedia):
-    """Media by URL are not supported by this deployment; send them inline as data."""
+class UrlNotAllowed(InvalidMedia):
+    """The URL may not be fetched."""
 
-    code = "media_url_unsupported"
+    code = "url_not_allowed"
 
 
 class MediaUploadUnsupported(InvalidMedia):

@@ -27,6 +27,10 @@ from genjobs.domain.ports.jobs import (
     JobStore,
     Overview,
 )
+from genjobs.domain.ports.network import (
+    Resolver,
+    UrlFetcher,
+)
 from genjobs.domain.ports.system import (
     Authenticator,
     Clock,
@@ -46,9 +50,11 @@ __all__ = [
     "Overview",
     "PictureSize",
     "Rendered",
+    "Resolver",
     "Signals",
     "SignedFile",
     "SignedFiles",
     "StopSignal",
+    "UrlFetcher",
     "WorkflowEngine",
 ]
