@@ -44,9 +44,19 @@ def attempt_prefix(owner: Owner, job_id: JobId, attempt: int) -> str:
     return f"{job_prefix(owner, job_id)}attempt_{attempt}/"
 
 
-def input_key(owner: Owner, job_id: JobId, index: int) -> ArtifactKey:
-    """Return the key of the job's input number ``index`` (from 0)."""
-    return ArtifactKey(f"{job_prefix(owner, job_id)}input_{index}")
+def ingest_prefix(owner: Owner, job_id: JobId, claim: int) -> str:
+    """Return the prefix of what one claim of the job's ingest stored."""
+    return f"{job_prefix(owner, job_id)}ingest_{claim}/"
+
+
+def input_key(owner: Owner, job_id: JobId, index: int, *, claim: int | None = None) -> ArtifactKey:
+    """
+    Return the key of the job's input number ``index`` (from 0).
+
+    One that was fetched lies under its claim: late claims never meet earlier ones.
+    """
+    prefix = job_prefix(owner, job_id) if claim is None else ingest_prefix(owner, job_id, claim)
+    return ArtifactKey(f"{prefix}input_{index}")
 
 
 def output_key(owner: Owner, job_id: JobId, attempt: int, output_id: str) -> ArtifactKey:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from genjobs.domain.artifacts import InputFile, Output
 from genjobs.domain.errors import JobFailure
 from genjobs.domain.ids import JobId
+from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.tenancy import Owner
 
@@ -146,6 +147,10 @@ class NewJob:
     run_timeout: timedelta
     retention: timedelta
     idempotency: Idempotency | None = None
+    #: Media still to be fetched: with any, the job is not eligible before they are stored.
+    pending: tuple[PendingMedia, ...] = ()
+    #: When the job fails if they are not; the queue deadline lies after it.
+    ingest_deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

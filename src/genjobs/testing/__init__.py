@@ -20,6 +20,7 @@ from genjobs.testing.factories import (
 )
 from genjobs.testing.harness import Harness, open_harness
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
@@ -29,6 +30,7 @@ __all__ = [
     "FakeClock",
     "Harness",
     "MemoryArtifactStore",
+    "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",
     "MemoryJobs",

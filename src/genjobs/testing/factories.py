@@ -12,7 +12,9 @@ from uuid import UUID
 
 from genjobs.domain.artifacts import InputFile, input_key
 from genjobs.domain.ids import JobId, TenantId
+from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Idempotency, NewJob
+from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Owner, Principal, Scope
 from genjobs.domain.workflow import canonical_json
 from genjobs.testing.clock import BEGINNING, SequentialIds
@@ -78,9 +80,15 @@ def a_new_job(
     job_id: UUID | None = None,
     workflow: dict[str, Any] | None = None,
     inputs: Sequence[str] = (),
+    pending: Sequence[str] = (),
+    ingest_timeout: timedelta = timedelta(minutes=15),
     metadata: Mapping[str, str] | None = None,
 ) -> NewJob:
-    """Return what a submit would write; ``inputs`` are names of pictures."""
+    """
+    Return what a submit would write.
+
+    ``inputs`` are names of stored pictures, ``pending`` of such that are still to be fetched.
+    """
     new_id = JobId(job_id or _ids.uuid7(at))
     return NewJob(
         id=new_id,
@@ -92,10 +100,20 @@ def a_new_job(
         priority=priority,
         metadata={"order": "1"} if metadata is None else metadata,
         created_at=at,
-        queue_deadline=at + queue_timeout,
+        queue_deadline=at + (ingest_timeout if pending else timedelta()) + queue_timeout,
         run_timeout=timedelta(minutes=10),
         retention=timedelta(days=7),
         idempotency=Idempotency(key=key, fingerprint=fingerprint) if key else None,
+        pending=tuple(
+            PendingMedia(
+                index=len(inputs) + index,
+                name=name,
+                url=f"https://example.com/{name}",
+                kinds=frozenset({MediaKind.IMAGE}),
+            )
+            for index, name in enumerate(pending)
+        ),
+        ingest_deadline=at + ingest_timeout if pending else None,
     )
 
 

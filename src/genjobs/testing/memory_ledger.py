@@ -75,7 +75,8 @@ class MemoryJobLedger:
         if slot.execution_id is None:
             slot.execution_id, slot.start_deadline = execution_id, None
             slot.lease_expires_at = now + self._jobs.deadlines.lease
-            timings = Timings(queue_seconds=(now - row.job.created_at).total_seconds())
+            waited = now - (row.eligible_at or row.job.created_at)
+            timings = Timings(queue_seconds=waited.total_seconds())
             row.step(
                 JobEvent.STARTED,
                 started_at=row.job.started_at or now,
@@ -180,13 +181,15 @@ class MemoryJobLedger:
         due = [
             row
             for row in self._jobs.rows.values()
-            if row.job.status is JobStatus.QUEUED and row.job.queue_deadline <= now
+            if row.job.status is JobStatus.QUEUED
+            and row.job.eligible
+            and row.job.queue_deadline <= now
         ]
         for row in due[:limit]:
             row.slot = None
             error = JobError.of(QueueTimeout())
             row.step(JobEvent.QUEUE_EXPIRED, finished_at=now, error=error)
-        return [_rescue(row) for row in due[:limit]]
+        return [row.rescue() for row in due[:limit]]
 
     async def rescue_lost(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
         """See the port."""
@@ -199,7 +202,7 @@ class MemoryJobLedger:
             row.slot = None
             error = JobError.of(WorkerLost())
             self._charge(row, JobEvent.LOST, JobEvent.LOST_FOR_GOOD, error, now)
-        return [_rescue(row) for row in lost[:limit]]
+        return [row.rescue() for row in lost[:limit]]
 
     async def reclaim_unstarted(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
         """See the port."""
@@ -211,7 +214,7 @@ class MemoryJobLedger:
         for row in missed[:limit]:
             row.slot = None
             row.step(JobEvent.START_MISSED)
-        return [_rescue(row) for row in missed[:limit]]
+        return [row.rescue() for row in missed[:limit]]
 
     async def overview(self, *, now: datetime) -> Overview:
         """See the port."""
@@ -283,12 +286,6 @@ class MemoryJobLedger:
 
 #: What a job that is not running has not.
 _AT_REST: dict[str, Phase | Progress | None] = {"phase": None, "progress": None}
-
-
-def _rescue(row: Row) -> Rescue:
-    return Rescue(
-        owner=row.job.owner, job_id=row.job.id, attempt=row.job.attempt, status=row.job.status
-    )
 
 
 def _gpu_seconds(stopped: Stopped | None, requested_at: datetime) -> float:

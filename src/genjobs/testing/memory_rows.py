@@ -6,9 +6,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from genjobs.domain.attempts import Rescue
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import (
     Job,
 )
@@ -28,6 +30,19 @@ class Slot:
 
 
 @dataclass(slots=True, kw_only=True)
+class IngestState:
+    """A job's place in the ingest, until its media are stored."""
+
+    media: tuple[PendingMedia, ...]
+    not_before: datetime
+    deadline: datetime
+    claim: int = 0
+    tries: int = 0
+    execution_id: ExecutionId | None = None
+    lease_expires_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class Row:
     """A job as it is stored; ``job`` is the public part."""
 
@@ -35,6 +50,10 @@ class Row:
     workflow: bytes
     not_before: datetime
     queue_timeout: timedelta
+    eligible_at: datetime | None
+    ingest: IngestState | None = None
+    #: Executions whose claim of the ingest is settled, for repeats after a lost answer.
+    ingested_by: set[ExecutionId] = field(default_factory=set)
     version: int = 1
     charged: int = 0
     slot: Slot | None = None
@@ -50,6 +69,15 @@ class Row:
             status=status,
             version=str(self.version),
             **changes,  # type: ignore[arg-type]
+        )
+
+    def rescue(self) -> Rescue:
+        """Return what the supervisor says of the job."""
+        return Rescue(
+            owner=self.job.owner,
+            job_id=self.job.id,
+            attempt=self.job.attempt,
+            status=self.job.status,
         )
 
     @property

@@ -19,7 +19,7 @@ from genjobs.domain.job import (
 from genjobs.domain.lifecycle import JobEvent, JobStatus
 from genjobs.domain.limits import MAX_QUEUE_POSITION
 from genjobs.domain.tenancy import Owner, Reach
-from genjobs.testing.memory_rows import MemoryJobs, Row
+from genjobs.testing.memory_rows import IngestState, MemoryJobs, Row
 
 
 class MemoryJobStore:
@@ -50,7 +50,7 @@ class MemoryJobStore:
                 id=job.id,
                 owner=job.owner,
                 status=JobStatus.QUEUED,
-                eligible=True,
+                eligible=not job.pending,
                 attempt=0,
                 priority=job.priority,
                 created_at=job.created_at,
@@ -63,8 +63,14 @@ class MemoryJobStore:
             ),
             workflow=job.workflow,
             not_before=job.created_at,
-            queue_timeout=job.queue_deadline - job.created_at,
+            queue_timeout=job.queue_deadline - (job.ingest_deadline or job.created_at),
+            eligible_at=None if job.pending else job.created_at,
         )
+        if job.pending:
+            assert job.ingest_deadline is not None
+            row.ingest = IngestState(
+                media=job.pending, not_before=job.created_at, deadline=job.ingest_deadline
+            )
         self._jobs.rows[job.id] = row
         return self._view(row), False
 
@@ -92,7 +98,7 @@ class MemoryJobStore:
         if row is None:
             return None
         if row.job.status is JobStatus.QUEUED:
-            row.slot = None
+            row.slot = row.ingest = None
             receipt = Cancellation(
                 requested_at=now,
                 method=CancelMethod.DEQUEUED,

@@ -1,9 +1,10 @@
-"""Postgres: job store and ledger on asyncpg, tables and migrations on SQLAlchemy."""
+"""Postgres: job store and ledgers on asyncpg, tables and migrations on SQLAlchemy."""
 
 from __future__ import annotations
 
+from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
 from genjobs.adapters.postgres.job_store import PostgresJobStore
 from genjobs.adapters.postgres.pool import Pool, open_pool
 
-__all__ = ["Pool", "PostgresJobLedger", "PostgresJobStore", "open_pool"]
+__all__ = ["Pool", "PostgresIngestLedger", "PostgresJobLedger", "PostgresJobStore", "open_pool"]

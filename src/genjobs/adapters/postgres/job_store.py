@@ -9,7 +9,7 @@ from uuid import UUID
 
 from genjobs.adapters.postgres.pool import Pool
 from genjobs.adapters.postgres.revision import HEAD
-from genjobs.adapters.postgres.rows import JOB_COLUMNS, created_job, dump, job_of
+from genjobs.adapters.postgres.rows import JOB_COLUMNS, created_job, dump, dump_pending, job_of
 from genjobs.domain.errors import ConfigurationError, IdempotencyMismatch, Unavailable
 from genjobs.domain.ids import JobId
 from genjobs.domain.job import Idempotency, Job, JobQuery, NewJob
@@ -21,7 +21,7 @@ WHERE tenant_id = $1 AND id = $2 AND ($3::text IS NULL OR user_id = $3)
 """
 _CREATE: Final = """
 SELECT outcome, job_id, queue_position FROM genjobs.create_job(
-    $1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8, $9, $10, $11, $12, $13)
+    $1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8, $9, $10, $11, $12, $13, $14::jsonb, $15)
 """
 _CANCEL: Final = f"""
 SELECT {JOB_COLUMNS}, queue_position FROM genjobs.request_cancel($1, $2, $3, $4)
@@ -67,11 +67,13 @@ class PostgresJobStore:
             job.priority,
             dump(job.metadata),
             job.created_at,
-            job.queue_deadline - job.created_at,
+            job.queue_deadline - (job.ingest_deadline or job.created_at),
             job.run_timeout,
             job.retention,
             job.idempotency.key if job.idempotency else None,
             job.idempotency.fingerprint if job.idempotency else None,
+            dump_pending(job.pending) if job.pending else None,
+            job.ingest_deadline,
         )
         assert row is not None  # noqa: S101  (the function returns one row)
         if row["outcome"] == "created":

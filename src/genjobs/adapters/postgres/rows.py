@@ -13,6 +13,7 @@ from asyncpg import Record
 from genjobs.domain.artifacts import ArtifactKey, InputFile, Output
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.ids import JobId, TenantId
+from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Cancellation, CancelMethod, Job, JobError, NewJob, Progress, Timings
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.media import MediaKind
@@ -63,13 +64,13 @@ def job_of(row: Record, *, queue_position: int | None) -> Job:
     )
 
 
-def created_job(new: NewJob, queue_position: int) -> Job:
+def created_job(new: NewJob, queue_position: int | None) -> Job:
     """Return a job as it is right after its creation."""
     return Job(
         id=new.id,
         owner=new.owner,
         status=JobStatus.QUEUED,
-        eligible=True,
+        eligible=not new.pending,
         attempt=0,
         priority=new.priority,
         created_at=new.created_at,
@@ -96,6 +97,19 @@ def rescue_of(row: Record) -> Rescue:
 def inputs_of(text: str) -> tuple[InputFile, ...]:
     """Return the inputs of a job from its row."""
     return tuple(InputFile(**{**item, "key": ArtifactKey(item["key"])}) for item in _load(text))
+
+
+def dump_pending(media: Sequence[PendingMedia]) -> str:
+    """Return media that are still to be fetched as JSON text."""
+    return dump([{**dataclasses.asdict(item), "kinds": sorted(item.kinds)} for item in media])
+
+
+def pending_of(text: str) -> tuple[PendingMedia, ...]:
+    """Return the media of an ingest from its row."""
+    return tuple(
+        PendingMedia(**{**item, "kinds": frozenset(map(MediaKind, item["kinds"]))})
+        for item in _load(text)
+    )
 
 
 def dump(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -74,6 +75,7 @@ jobs: Final = Table(
     Column("timings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("metadata", JSONB, nullable=False),
     Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("ingested_by", UUID),
     CheckConstraint("status IN ('queued', 'running', 'completed', 'failed', 'cancelled')"),
     CheckConstraint("slot_no IS NULL OR status IN ('queued', 'running')"),
     CheckConstraint("status <> 'running' OR slot_no IS NOT NULL"),
@@ -142,6 +144,54 @@ slots: Final = Table(
     Column("beat", Integer, nullable=False, server_default=text("0")),
     postgresql_with={"fillfactor": 20},
 )
+
+ingests: Final = Table(
+    "ingests",
+    metadata,
+    Column("tenant_id", UUID, primary_key=True),
+    Column("job_id", UUID, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("sources", JSONB, nullable=False),
+    Column("claim", Integer, nullable=False, server_default=text("0")),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", _TIME, nullable=False),
+    Column("deadline", _TIME, nullable=False),
+    Column("execution_id", UUID),
+    Column("lease_expires_at", _TIME),
+    Column("settled_by", UUID),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], [jobs.c.tenant_id, jobs.c.id], ondelete="CASCADE"
+    ),
+)
+Index(
+    "ingests_waiting",
+    ingests.c.tenant_id,
+    ingests.c.user_id,
+    ingests.c.not_before,
+    ingests.c.job_id,
+    postgresql_where=text("execution_id IS NULL"),
+)
+Index(
+    "ingests_claimed",
+    ingests.c.tenant_id,
+    ingests.c.user_id,
+    postgresql_where=text("execution_id IS NOT NULL"),
+)
+Index(
+    "ingests_lease",
+    ingests.c.lease_expires_at,
+    postgresql_where=text("execution_id IS NOT NULL"),
+)
+Index("ingests_deadline", ingests.c.deadline)
+
+ingest_turns: Final = Table(
+    "ingest_turns",
+    metadata,
+    Column("tenant_id", UUID, ForeignKey(tenants.c.id), primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("served", BigInteger, nullable=False),
+)
+Index("ingest_turns_next", ingest_turns.c.served)
 
 idempotency: Final = Table(
     "idempotency",

@@ -22,6 +22,7 @@ from genjobs.domain.ports.engine import (
     StopSignal,
     WorkflowEngine,
 )
+from genjobs.domain.ports.ingests import IngestLedger
 from genjobs.domain.ports.jobs import (
     JobLedger,
     JobStore,
@@ -44,6 +45,7 @@ __all__ = [
     "Clock",
     "EngineFile",
     "IdSource",
+    "IngestLedger",
     "JobLedger",
     "JobStore",
     "MediaProbe",

@@ -19,6 +19,11 @@ from genjobs.testing.contracts.artifact_store import (
 )
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
+from genjobs.testing.contracts.ingest_ledger import (
+    INGEST_RULES,
+    IngestBackend,
+    IngestLedgerContract,
+)
 from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
@@ -34,6 +39,7 @@ from genjobs.testing.contracts.small import (
 )
 
 __all__ = [
+    "INGEST_RULES",
     "ArtifactOutageContract",
     "ArtifactStoreContract",
     "AuthenticatorContract",
@@ -42,6 +48,8 @@ __all__ = [
     "EngineContract",
     "EngineOutageContract",
     "IdSourceContract",
+    "IngestBackend",
+    "IngestLedgerContract",
     "JobFencingContract",
     "JobLedgerContract",
     "JobOutageContract",

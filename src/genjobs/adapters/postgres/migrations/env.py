@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from genjobs.adapters.postgres.migrations import run_code
 from genjobs.adapters.postgres.tables import SCHEMA, metadata
 
 context.configure(
@@ -14,3 +15,4 @@ context.configure(
 )
 with context.begin_transaction():
     context.run_migrations()
+    run_code(context.config.attributes["connection"])

@@ -1,8 +1,6 @@
-"""Tables, functions and the grants of the two roles."""
+"""The first tables."""
 
 from __future__ import annotations
-
-from importlib.resources import files
 
 from alembic import op
 
@@ -15,7 +13,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make everything."""
-    folder = files("genjobs.adapters.postgres.migrations") / "sql"
-    for part in ("tables", "functions", "roles"):
-        run_script(op.get_bind(), (folder / f"0001_{part}.sql").read_text())
+    """Make them."""
+    run_script(op.get_bind(), "0001_tables.sql")

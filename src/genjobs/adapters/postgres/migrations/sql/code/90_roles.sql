@@ -20,6 +20,8 @@ BEGIN
     END LOOP;
 END $$;
 
+-- From nothing: what an earlier version granted is not kept.
+REVOKE ALL ON ALL TABLES IN SCHEMA genjobs FROM genjobs_api, genjobs_worker;
 REVOKE ALL ON SCHEMA genjobs FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA genjobs FROM PUBLIC;
 GRANT USAGE ON SCHEMA genjobs TO genjobs_api, genjobs_worker;
@@ -29,6 +31,9 @@ GRANT SELECT ON genjobs.jobs, genjobs.slots, genjobs.job_views, genjobs.idempote
 GRANT SELECT ON genjobs.attempts TO genjobs_api, genjobs_worker;
 
 GRANT INSERT ON genjobs.jobs, genjobs.workflows, genjobs.idempotency TO genjobs_api;
+GRANT SELECT, INSERT, DELETE ON genjobs.ingests TO genjobs_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON genjobs.ingest_turns TO genjobs_api;
+GRANT USAGE ON SEQUENCE genjobs.ingest_turn TO genjobs_api, genjobs_worker;
 GRANT UPDATE (
     status, finished_at, slot_no, version, cancel_requested_at, cancel_method, cancel_stopped_at,
     cancel_gpu_seconds
@@ -40,11 +45,12 @@ GRANT UPDATE (
 GRANT UPDATE (ended_at, end_reason, charged, gpu_seconds) ON genjobs.attempts TO genjobs_api;
 GRANT EXECUTE ON FUNCTION
     genjobs.create_job, genjobs.request_cancel, genjobs.lock_slot, genjobs.lock_job,
-    genjobs.free_slot, genjobs.end_attempt
+    genjobs.free_slot, genjobs.end_attempt, genjobs.lock_turn, genjobs.drop_ingest
 TO genjobs_api;
 
 GRANT UPDATE ON genjobs.jobs, genjobs.slots, genjobs.attempts TO genjobs_worker;
 GRANT INSERT ON genjobs.attempts TO genjobs_worker;
+GRANT SELECT, UPDATE, DELETE ON genjobs.ingests, genjobs.ingest_turns TO genjobs_worker;
 GRANT SELECT ON genjobs.workflows TO genjobs_worker;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA genjobs TO genjobs_worker;
 REVOKE EXECUTE ON FUNCTION genjobs.create_job, genjobs.request_cancel FROM genjobs_worker;

@@ -1,0 +1,84 @@
+-- What time does to jobs.
+
+CREATE FUNCTION genjobs.expire_queued(p_now timestamptz, p_limit integer, p_error jsonb)
+RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_due record;
+    v_job genjobs.jobs;
+BEGIN
+    FOR v_due IN
+        SELECT j.tenant_id, j.id, j.slot_no FROM genjobs.jobs j
+        WHERE j.status = 'queued' AND j.eligible AND j.queue_deadline <= p_now
+        ORDER BY j.queue_deadline LIMIT p_limit
+    LOOP
+        IF v_due.slot_no IS NOT NULL THEN
+            PERFORM 1 FROM genjobs.slots WHERE slot_no = v_due.slot_no
+            FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        SELECT * INTO v_job FROM genjobs.jobs j
+        WHERE j.tenant_id = v_due.tenant_id AND j.id = v_due.id
+          AND j.status = 'queued' AND j.eligible AND j.queue_deadline <= p_now
+          AND j.slot_no IS NOT DISTINCT FROM v_due.slot_no
+        FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;  -- started, cancelled or moved since; the next tick looks again
+        UPDATE genjobs.jobs j SET
+            status = 'failed', error = p_error, finished_at = p_now, slot_no = NULL,
+            version = j.version + 1
+        WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
+        IF v_job.slot_no IS NOT NULL THEN
+            PERFORM genjobs.free_slot(v_job.slot_no);
+            PERFORM genjobs.end_attempt(
+                v_job.tenant_id, v_job.id, v_job.attempt, p_now, 'expired', false, NULL);
+        END IF;
+        RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, 'failed';
+    END LOOP;
+END $$;
+
+CREATE FUNCTION genjobs.reclaim_unstarted(p_now timestamptz, p_limit integer)
+RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+BEGIN
+    FOR v_slot IN
+        SELECT * FROM genjobs.slots
+        WHERE execution_id IS NULL AND start_deadline <= p_now
+        LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        v_job := genjobs.lock_job(v_slot.tenant_id, v_slot.job_id, v_slot.slot_no);
+        PERFORM genjobs.free_slot(v_slot.slot_no);
+        PERFORM genjobs.end_attempt(
+            v_job.tenant_id, v_job.id, v_job.attempt, p_now, 'start_missed', false, NULL);
+        UPDATE genjobs.jobs j SET slot_no = NULL, version = j.version + 1
+        WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
+        RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, 'queued';
+    END LOOP;
+END $$;
+
+CREATE FUNCTION genjobs.rescue_lost(
+    p_now timestamptz, p_limit integer, p_max_attempts integer, p_backoff interval,
+    p_max_backoff interval, p_error jsonb
+) RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    v_slot genjobs.slots;
+    v_job genjobs.jobs;
+    v_status text;
+BEGIN
+    FOR v_slot IN
+        SELECT * FROM genjobs.slots WHERE lease_expires_at <= p_now
+        LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        v_job := genjobs.lock_job(v_slot.tenant_id, v_slot.job_id, v_slot.slot_no);
+        PERFORM genjobs.free_slot(v_slot.slot_no);
+        v_status := genjobs.charge_attempt(
+            v_job, p_now, 'lost', p_max_attempts, p_backoff, p_max_backoff, p_error);
+        RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, v_status;
+    END LOOP;
+END $$;

@@ -1,0 +1,69 @@
+"""
+Ingests: jobs whose media must be fetched before they are eligible, and the claims that fetch them.
+
+Like an attempt, a claim is numbered, leased and fenced by an execution id. How fetching is done
+is ``application.ingest``'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.media import MediaKind
+from genjobs.domain.tenancy import Owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingMedia:
+    """A media entry of a job that is still to be fetched."""
+
+    #: Position in the request, from 0.
+    index: int
+    name: str
+    url: str
+    #: What the nodes that use it take; empty when none does.
+    kinds: frozenset[MediaKind]
+
+    def __repr__(self) -> str:
+        return f"PendingMedia({self.index}, {self.name!r})"  # a URL can be a secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestExecution:
+    """The fence: one process's claim of one job's ingest."""
+
+    owner: Owner
+    job_id: JobId
+    #: Number of the claim, never reused within a job.
+    claim: int
+    execution_id: ExecutionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingest:
+    """What a claim has to do."""
+
+    execution: IngestExecution
+    media: tuple[PendingMedia, ...]
+    #: After it the job fails, whoever has claimed it.
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestRules:
+    """The deployment's durations and bounds."""
+
+    #: From submit until all media must be stored.
+    deadline: timedelta = timedelta(minutes=15)
+    #: How long a silent process keeps its claim, and how often it renews it.
+    lease: timedelta = timedelta(seconds=30)
+    heartbeat: timedelta = timedelta(seconds=5)
+    #: Claims that may fail before the job does.
+    tries: int = 3
+    #: Pause after the first failed claim; doubles with each.
+    backoff: timedelta = timedelta(seconds=5)
+    #: Jobs that are fetched at once.
+    per_tenant: int = 32
+    per_user: int = 4
