@@ -16,6 +16,8 @@ from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
+from genjobs.domain.ingests import IngestRules
+from genjobs.domain.limits import MAX_MEDIA_BYTES
 
 #: The tenant of the embedded mode and of the single key.
 DEFAULT_TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -82,6 +84,18 @@ class Settings(BaseSettings):
     queue_timeout_seconds: float = Field(1800, gt=0, description="Default queue time-out of a job")
     run_timeout_seconds: float = Field(600, gt=0, description="Default run time-out of a job")
     retention_seconds: float = Field(604_800, gt=0, description="Default retention of a job")
+    fetch_ports: tuple[int, ...] = Field(
+        (80, 443), description="Ports that media URLs may name, as a JSON list"
+    )
+    max_media_bytes: int = Field(
+        MAX_MEDIA_BYTES, ge=1, description="Largest media file by URL or upload"
+    )
+    ingest_seconds: float = Field(
+        900, gt=0, description="How long a job's media may take to be fetched and checked"
+    )
+    ingest_tries: int = Field(3, ge=1, le=20, description="How often fetching them is tried")
+    ingests_per_tenant: int = Field(32, ge=1, description="Jobs of a tenant fetched at once")
+    ingests_per_user: int = Field(4, ge=1, description="Jobs of a user fetched at once")
     max_attempts: int = Field(3, ge=1, le=20, description="Charged attempts a job may use")
     supervise_seconds: float = Field(5, gt=0, description="Pause between two supervisor ticks")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Log level")
@@ -126,6 +140,17 @@ class Settings(BaseSettings):
     def supervise_every(self) -> timedelta:
         """Return the pause between two supervisor ticks."""
         return timedelta(seconds=self.supervise_seconds)
+
+    def ingest_rules(self) -> IngestRules:
+        """Return durations and bounds of fetching media."""
+        return IngestRules(
+            deadline=timedelta(seconds=self.ingest_seconds),
+            lease=timedelta(seconds=self.lease_seconds),
+            heartbeat=timedelta(seconds=self.heartbeat_seconds),
+            tries=self.ingest_tries,
+            per_tenant=self.ingests_per_tenant,
+            per_user=self.ingests_per_user,
+        )
 
     def deadlines(self) -> Deadlines:
         """Return the lifecycle's durations."""

@@ -17,12 +17,11 @@ from genjobs.domain.errors import (
     InvalidMedia,
     InvalidRequest,
     MediaTooLarge,
-    MediaTypeRefused,
     MediaUploadUnsupported,
     TooManyMedia,
 )
 from genjobs.domain.job import Idempotency
-from genjobs.domain.media import UNKNOWN, MediaKind, sniff
+from genjobs.domain.media import MediaKind
 from genjobs.domain.workflow import Workflow, canonical_json, pointer
 
 
@@ -115,34 +114,27 @@ def _storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def inline_media(media: Sequence[MediaSource]) -> tuple[InlineMedia, ...]:
-    """Return the media whose content came along; raises ``InvalidMedia`` for any other."""
+def check_media(media: Sequence[MediaSource]) -> None:
+    """Raise ``InvalidMedia`` for what is wrong with the entries before looking into any."""
     if len(media) > limits.MAX_MEDIA:
         raise TooManyMedia(
             f"The request has {len(media)} media entries; at most {limits.MAX_MEDIA} are allowed.",
             pointer="/media",
         )
     names: set[str] = set()
-    inline = []
     for index, entry in enumerate(media):
         at = f"/media/{index}"
         _check_name(entry.name, names, at)
         names.add(entry.name)
-        match entry:
-            case MediaByUrl():
-                raise InvalidMedia(pointer=f"{at}/url")
-            case MediaByUpload():
-                raise MediaUploadUnsupported(pointer=f"{at}/upload_id")
-            case InlineMedia():
-                inline.append(entry)
-    total = sum(len(entry.content) for entry in inline)
+        if isinstance(entry, MediaByUpload):
+            raise MediaUploadUnsupported(pointer=f"{at}/upload_id")
+    total = sum(len(entry.content) for entry in media if isinstance(entry, InlineMedia))
     if total > limits.MAX_INLINE_MEDIA_BYTES:
         raise MediaTooLarge(
             f"The inline media have {total} bytes; at most {limits.MAX_INLINE_MEDIA_BYTES} are "
             "allowed in all.",
             pointer="/media",
         )
-    return tuple(inline)
 
 
 def _check_name(name: str, taken: set[str], at: str) -> None:
@@ -160,34 +152,13 @@ def _check_name(name: str, taken: set[str], at: str) -> None:
 
 
 def wanted_kinds(
-    workflow: Workflow, media: Sequence[InlineMedia]
+    workflow: Workflow, media: Sequence[MediaSource]
 ) -> Mapping[str, frozenset[MediaKind]]:
     """Return which kinds of file the nodes take that use each entry; may raise ``UnknownMedia``."""
     wanted: dict[str, frozenset[MediaKind]] = {}
     for use in workflow.file_uses(frozenset(entry.name for entry in media)):
         wanted[use.media_name] = wanted.get(use.media_name, frozenset()) | {use.kind}
     return wanted
-
-
-def content_type_of(
-    index: int, entry: InlineMedia, wanted: Mapping[str, frozenset[MediaKind]]
-) -> str:
-    """Return what the content shows itself to be, and refuse what its use does not allow."""
-    found = sniff(entry.content)
-    kinds = wanted.get(entry.name, frozenset())
-    if found is UNKNOWN:
-        raise MediaTypeRefused(
-            f"The content of {entry.name!r} is of no type that is accepted.",
-            pointer=f"/media/{index}/data",
-        )
-    for kind in kinds:
-        if found.kind is not kind:
-            raise MediaTypeRefused(
-                f"The content of {entry.name!r} is {found.content_type}, but its node input takes "
-                f"{kind.value}.",
-                pointer=f"/media/{index}/data",
-            )
-    return found.content_type
 
 
 def idempotency_of(submission: Submission, workflow: Workflow) -> Idempotency | None:

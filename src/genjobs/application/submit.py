@@ -1,37 +1,46 @@
 """
-Submit a job: check the request, store its inputs, create it once.
+Submit a job: check the request, store what came along, create it once.
 
-Which HTTP status a refusal becomes, and how a body is read, is the API's business.
+What is named by URL is judged here and fetched by the ingest, before the job is eligible. Which
+HTTP status a refusal becomes, and how a body is read, is the API's business.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import structlog
 
+from genjobs.application.check_media import CheckMedia
 from genjobs.application.submission import (
     InlineMedia,
+    MediaByUrl,
+    MediaSource,
     Submission,
     check_fields,
-    content_type_of,
+    check_media,
     idempotency_of,
-    inline_media,
     wanted_kinds,
 )
 from genjobs.application.together import together
 from genjobs.domain.artifacts import InputFile, input_key, job_prefix
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.errors import GenjobsError, Unavailable
+from genjobs.domain.errors import GenjobsError, InvalidMedia, Unavailable, UrlNotAllowed
 from genjobs.domain.ids import JobId
+from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job, NewJob
-from genjobs.domain.ports import ArtifactStore, Clock, IdSource, JobStore, Signals
+from genjobs.domain.media import MediaKind
+from genjobs.domain.ports import ArtifactStore, Clock, IdSource, JobStore, Signals, UrlFetcher
 from genjobs.domain.tenancy import Owner
 from genjobs.domain.workflow import parse_workflow
 
+#: For all URLs of a request together: they are judged at once.
+_JUDGE_SECONDS: Final = 2.0
 _CHUNK: Final = 256 * 1024
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +56,9 @@ class SubmitJob:
     signals: Signals
     catalogue: NodeCatalogue
     deadlines: Deadlines
+    fetcher: UrlFetcher
+    check: CheckMedia
+    ingest_deadline: timedelta
 
     async def __call__(self, owner: Owner, submission: Submission) -> tuple[Job, bool]:
         """
@@ -58,24 +70,24 @@ class SubmitJob:
         """
         check_fields(submission)
         workflow = parse_workflow(submission.workflow, self.catalogue)
-        media = inline_media(submission.media)
-        kinds = wanted_kinds(workflow, media)
+        check_media(submission.media)
+        kinds = wanted_kinds(workflow, submission.media)
         idempotency = idempotency_of(submission, workflow)
         if idempotency is not None:
             earlier = await self.jobs.find_submitted(owner, idempotency)
             if earlier is not None:
                 return earlier, True
-        types = {
-            entry.name: content_type_of(index, entry, kinds) for index, entry in enumerate(media)
-        }
+        pending = await self._judge(submission.media, kinds)
+        types = await self._types(submission.media, kinds)
 
         now = self.clock.now()
         job_id = JobId(self.ids.uuid7(now))
         try:
-            inputs = await self._store(owner, job_id, media, types)
+            inputs = await self._store(owner, job_id, submission.media, types)
         except BaseException:
             await self._forget(owner, job_id)
             raise
+        ready_by = now + self.ingest_deadline if pending else now
         new = NewJob(
             id=job_id,
             owner=owner,
@@ -84,10 +96,12 @@ class SubmitJob:
             priority=submission.priority,
             metadata=dict(submission.metadata),
             created_at=now,
-            queue_deadline=now + (submission.queue_timeout or self.deadlines.queue),
+            queue_deadline=ready_by + (submission.queue_timeout or self.deadlines.queue),
             run_timeout=submission.run_timeout or self.deadlines.run,
             retention=submission.retention or self.deadlines.retention,
             idempotency=idempotency,
+            pending=pending,
+            ingest_deadline=ready_by if pending else None,
         )
         try:
             job, replayed = await self.jobs.create(new)
@@ -103,11 +117,58 @@ class SubmitJob:
             self.signals.wake()
         return job, replayed
 
+    async def _judge(
+        self, media: Sequence[MediaSource], kinds: Mapping[str, frozenset[MediaKind]]
+    ) -> tuple[PendingMedia, ...]:
+        """Return what is to be fetched, every URL judged; in two seconds, whatever resolvers do."""
+        pending = tuple(
+            PendingMedia(
+                index=index,
+                name=entry.name,
+                url=entry.url,
+                kinds=kinds.get(entry.name, frozenset()),
+            )
+            for index, entry in enumerate(media)
+            if isinstance(entry, MediaByUrl)
+        )
+
+        async def judge(item: PendingMedia) -> None:
+            try:
+                async with asyncio.timeout(_JUDGE_SECONDS):
+                    await self.fetcher.judge(item.url)
+            except UrlNotAllowed as exc:
+                raise UrlNotAllowed(exc.message, pointer=f"/media/{item.index}/url") from None
+            except TimeoutError:
+                _log.info("submit.url_not_looked_up")  # the download judges it again
+
+        await together(judge(item) for item in pending)
+        return pending
+
+    async def _types(
+        self, media: Sequence[MediaSource], kinds: Mapping[str, frozenset[MediaKind]]
+    ) -> Mapping[str, str]:
+        """Return the content types of what came along, each looked into."""
+
+        async def content_type(index: int, entry: InlineMedia) -> tuple[str, str]:
+            try:
+                facts = await self.check.content(entry.content, kinds.get(entry.name, frozenset()))
+            except InvalidMedia as exc:
+                raise type(exc)(exc.message, pointer=f"/media/{index}/data") from None
+            return entry.name, facts.media_type.content_type
+
+        return dict(
+            await together(
+                content_type(index, entry)
+                for index, entry in enumerate(media)
+                if isinstance(entry, InlineMedia)
+            )
+        )
+
     async def _store(
         self,
         owner: Owner,
         job_id: JobId,
-        media: Sequence[InlineMedia],
+        media: Sequence[MediaSource],
         types: Mapping[str, str],
     ) -> tuple[InputFile, ...]:
         async def store(index: int, entry: InlineMedia) -> InputFile:
@@ -124,7 +185,13 @@ class SubmitJob:
                 sha256=stored.sha256,
             )
 
-        return tuple(await together(store(index, entry) for index, entry in enumerate(media)))
+        return tuple(
+            await together(
+                store(index, entry)
+                for index, entry in enumerate(media)
+                if isinstance(entry, InlineMedia)
+            )
+        )
 
     async def _forget(self, owner: Owner, job_id: JobId) -> None:
         """Remove inputs stored for a job that will not exist."""

@@ -1,5 +1,5 @@
 """
-Supervise: what time does to jobs. Expire queued ones, rescue those whose worker is lost.
+Supervise: what time does to jobs. Expire queued ones, rescue those whose worker or ingest is lost.
 
 Reads never do this. Any number of supervisors may run at once: every step is a compare-and-set
 in the ledger.
@@ -18,7 +18,7 @@ import structlog
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import job_text
-from genjobs.domain.ports import Clock, JobLedger, Overview, Signals
+from genjobs.domain.ports import Clock, IngestLedger, JobLedger, Overview, Signals
 
 TICK: Final = timedelta(seconds=5)
 _BATCH: Final = 100
@@ -34,6 +34,8 @@ class Tick:
     expired: int
     rescued: int
     reclaimed: int
+    ingests_rescued: int
+    ingest_backlog: int
     overview: Overview
 
 
@@ -42,6 +44,7 @@ class Supervise:
     """The use case."""
 
     ledger: JobLedger
+    ingests: IngestLedger
     clock: Clock
     signals: Signals
 
@@ -57,21 +60,34 @@ class Supervise:
         rescued = await self._drain(
             "rescued", lambda: self.ledger.rescue_lost(now=now, limit=_BATCH)
         )
-        if expired or reclaimed or rescued:
+        ingests_rescued = await self._drain(
+            "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
+        )
+        if expired or reclaimed or rescued or ingests_rescued:
             self.signals.wake()
         overview = await self.ledger.overview(now=now)
+        backlog = await self.ingests.backlog()
         _log.info(
             "supervisor.tick",
             expired=expired,
             reclaimed=reclaimed,
             rescued=rescued,
+            ingests_rescued=ingests_rescued,
+            ingest_backlog=backlog,
             queued=overview.queued,
             running=overview.running,
             slots_free=overview.slots_free,
             oldest_eligible_seconds=overview.oldest_eligible_seconds,
             open_cancels=overview.open_cancels,
         )
-        return Tick(expired=expired, rescued=rescued, reclaimed=reclaimed, overview=overview)
+        return Tick(
+            expired=expired,
+            rescued=rescued,
+            reclaimed=reclaimed,
+            ingests_rescued=ingests_rescued,
+            ingest_backlog=backlog,
+            overview=overview,
+        )
 
     async def run(self, *, every: timedelta = TICK) -> None:
         """Tick until cancelled; a database outage is waited out."""

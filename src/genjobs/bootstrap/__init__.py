@@ -12,7 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from genjobs.application.cancel import CancelJob
+from genjobs.application.check_media import CheckMedia
 from genjobs.application.genjobs import Genjobs
+from genjobs.application.ingest import IngestMedia
+from genjobs.application.ingesting import Ingester
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
@@ -36,6 +39,7 @@ __all__ = [
     "build_api",
     "build_context",
     "build_genjobs",
+    "build_ingester",
     "build_supervisor",
     "build_worker",
     "load_settings",
@@ -63,6 +67,9 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             signals=adapters.signals(),
             catalogue=adapters.catalogue(),
             deadlines=adapters.settings.deadlines(),
+            fetcher=adapters.fetcher(),
+            check=CheckMedia(inspector=await adapters.inspector()),
+            ingest_deadline=adapters.settings.ingest_rules().deadline,
         ),
         get_job=get_job,
         get_output=GetOutput(get_job=get_job),
@@ -97,10 +104,34 @@ async def build_worker(adapters: Adapters) -> PullWorker:
     )
 
 
+async def build_ingester(adapters: Adapters) -> Ingester:
+    """Return what fetches media named by URL."""
+    ingests, settings = await adapters.ingests(), adapters.settings
+    return Ingester(
+        ingests=ingests,
+        clock=adapters.clock(),
+        ids=adapters.ids(),
+        signals=adapters.signals(),
+        ingest=IngestMedia(
+            ingests=ingests,
+            artifacts=adapters.artifacts(),
+            fetcher=adapters.fetcher(),
+            check=CheckMedia(inspector=await adapters.inspector()),
+            clock=adapters.clock(),
+            signals=adapters.signals(),
+            rules=settings.ingest_rules(),
+            limit=settings.max_media_bytes,
+        ),
+    )
+
+
 async def build_supervisor(adapters: Adapters) -> Supervise:
     """Return the supervisor."""
     return Supervise(
-        ledger=await adapters.ledger(), clock=adapters.clock(), signals=adapters.signals()
+        ledger=await adapters.ledger(),
+        ingests=await adapters.ingests(),
+        clock=adapters.clock(),
+        signals=adapters.signals(),
     )
 
 

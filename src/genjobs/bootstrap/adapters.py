@@ -21,16 +21,20 @@ from genjobs.settings import Environment, Settings
 
 if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
+    from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         ArtifactStore,
         Authenticator,
         Clock,
         IdSource,
+        IngestLedger,
         JobLedger,
         JobStore,
+        MediaInspector,
         MediaProbe,
         Signals,
         SignedFiles,
+        UrlFetcher,
         WorkflowEngine,
     )
 
@@ -85,6 +89,26 @@ class Adapters:
 
         return self._once("probe", PillowProbe)
 
+    def fetcher(self) -> UrlFetcher:
+        """Return what downloads what customers name."""
+        from genjobs.adapters.safe_fetch import SafeFetcher
+        from genjobs.domain.url_policy import UrlPolicy
+
+        return self._once(
+            "fetcher", lambda: SafeFetcher(UrlPolicy(ports=frozenset(self.settings.fetch_ports)))
+        )
+
+    async def inspector(self) -> MediaInspector:
+        """Return what proves what a file is."""
+        if "inspector" not in self._opened:
+            from genjobs.adapters.media_inspection import SubprocessInspector
+
+            self._opened["inspector"] = await self._stack.enter_async_context(
+                SubprocessInspector(self.settings.media_limits())
+            )
+        inspector: MediaInspector = self._opened["inspector"]
+        return inspector
+
     def catalogue(self) -> NodeCatalogue:
         """Return the node classes that are known."""
         return NodeCatalogue()
@@ -136,16 +160,30 @@ class Adapters:
 
     async def ledger(self) -> JobLedger:
         """Return the system's side of the jobs."""
-        if "ledger" not in self._opened:
-            from genjobs.adapters.postgres import PostgresJobLedger, open_pool
+        from genjobs.adapters.postgres import PostgresJobLedger
+
+        pool = await self._worker_pool()
+        return self._once("ledger", lambda: PostgresJobLedger(pool, self.settings.deadlines()))
+
+    async def ingests(self) -> IngestLedger:
+        """Return the ingests of all tenants."""
+        from genjobs.adapters.postgres import PostgresIngestLedger
+
+        pool = await self._worker_pool()
+        return self._once(
+            "ingests", lambda: PostgresIngestLedger(pool, self.settings.ingest_rules())
+        )
+
+    async def _worker_pool(self) -> Pool:
+        if "worker_pool" not in self._opened:
+            from genjobs.adapters.postgres import open_pool
 
             urls = await self.database_urls()
-            pool = await self._stack.enter_async_context(
+            self._opened["worker_pool"] = await self._stack.enter_async_context(
                 open_pool(urls.worker, size=self.settings.database_pool_size)
             )
-            self._opened["ledger"] = PostgresJobLedger(pool, self.settings.deadlines())
-        ledger: JobLedger = self._opened["ledger"]
-        return ledger
+        pool: Pool = self._opened["worker_pool"]
+        return pool
 
     # -- files --------------------------------------------------------------------------------
 

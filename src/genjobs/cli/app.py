@@ -37,8 +37,9 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
     worker: Annotated[bool, typer.Option(help="Also run a pull worker in this process")] = True,
     supervisor: Annotated[bool, typer.Option(help="Also run a supervisor")] = True,
+    ingester: Annotated[bool, typer.Option(help="Also fetch media named by URL")] = True,
 ) -> None:
-    """Serve the API; with local dispatch a worker and a supervisor run beside it."""
+    """Serve the API; a supervisor, an ingester and, with local dispatch, a worker run beside it."""
     from genjobs.cli import serving
 
     settings = _settings()
@@ -49,6 +50,7 @@ def serve(
             port=port,
             worker=worker and settings.dispatch_url.startswith("local:"),
             supervisor=supervisor,
+            ingester=ingester,
         )
     )
 
@@ -59,6 +61,14 @@ def worker() -> None:
     from genjobs.cli import serving
 
     _run(serving.work(_settings()))
+
+
+@app.command()
+def ingest() -> None:
+    """Fetch media named by URL in a process of its own; any number may run at once."""
+    from genjobs.cli import serving
+
+    _run(serving.ingest(_settings()))
 
 
 @app.command()

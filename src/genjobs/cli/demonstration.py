@@ -56,7 +56,13 @@ async def run(settings: Settings, *, port: int, once: bool, quiet: bool) -> dict
         client = asyncio.create_task(visit(base_url, stop))
 
     await serving.serve(
-        settings, host="127.0.0.1", port=port, worker=True, supervisor=True, ready=ready
+        settings,
+        host="127.0.0.1",
+        port=port,
+        worker=True,
+        supervisor=True,
+        ingester=True,
+        ready=ready,
     )
     if client is not None:
         client.cancel()

@@ -42,6 +42,7 @@ async def serve(
     port: int,
     worker: bool,
     supervisor: bool,
+    ingester: bool,
     ready: Callable[[str, asyncio.Event], None] | None = None,
 ) -> None:
     """
@@ -69,7 +70,9 @@ async def serve(
             )
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets=[listener]))
-                beside = await _beside(group, adapters, stop, worker=worker, supervisor=supervisor)
+                beside = await _beside(
+                    group, adapters, stop, worker=worker, supervisor=supervisor, ingester=ingester
+                )
                 while not server.started and not serving.done():
                     await asyncio.sleep(0.01)
                 _log.info("api.listening", address=base_url)
@@ -89,8 +92,12 @@ async def _beside(
     *,
     worker: bool,
     supervisor: bool,
+    ingester: bool,
 ) -> list[asyncio.Task[None]]:
-    """Start worker and supervisor; return those that must be cancelled to end."""
+    """Start worker, ingester and supervisor; return those that must be cancelled to end."""
+    if ingester:
+        fetch = await bootstrap.build_ingester(adapters)
+        group.create_task(fetch.run(stop))
     if worker:
         pull = await bootstrap.build_worker(adapters)
         group.create_task(pull.run(stop))
@@ -104,6 +111,12 @@ async def work(settings: Settings) -> None:
     """Run a worker until told to stop; its current job is then given back."""
     async with stopping() as stop, bootstrap.open_worker(settings) as pull:
         await pull.run(stop)
+
+
+async def ingest(settings: Settings) -> None:
+    """Fetch media until told to stop; what is being fetched then is given back."""
+    async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
+        await (await bootstrap.build_ingester(adapters)).run(stop)
 
 
 async def supervise(settings: Settings) -> None:
@@ -128,7 +141,9 @@ async def overview(settings: Settings) -> dict[str, Any]:
     """Return the figures operators watch."""
     async with bootstrap.open_adapters(settings) as adapters:
         ledger = await adapters.ledger()
-        return dataclasses.asdict(await ledger.overview(now=adapters.clock().now()))
+        found = await ledger.overview(now=adapters.clock().now())
+        backlog = await (await adapters.ingests()).backlog()
+        return {**dataclasses.asdict(found), "ingest_backlog": backlog}
 
 
 async def upgrade(settings: Settings) -> None:

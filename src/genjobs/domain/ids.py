@@ -9,7 +9,7 @@ both come in through the ``IdSource`` port.
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NewType
 from uuid import UUID
 
@@ -24,7 +24,13 @@ TENANT_PREFIX: Final = "ten"
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _FROM_STANDARD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 _VALUES: Final = {char: value for value, char in enumerate(_ALPHABET)}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_LENGTH: Final = 26  # 128 bits in groups of five, so the first character is at most "7"
+
+
+def unix_milliseconds(at: datetime) -> int:
+    """Return whole milliseconds since 1970; a float of seconds would miss some by one."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def uuid7(at: datetime, random_bits: int) -> UUID:
@@ -36,7 +42,7 @@ def uuid7(at: datetime, random_bits: int) -> UUID:
     """
     if at.tzinfo is None:
         raise ValueError("a UUIDv7 needs an aware time")
-    milliseconds = int(at.timestamp() * 1000)
+    milliseconds = unix_milliseconds(at)
     if not 0 <= milliseconds < 1 << 48:
         raise ValueError("time out of range for a UUIDv7")
     rand_a = (random_bits >> 62) & 0xFFF

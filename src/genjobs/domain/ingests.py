@@ -64,6 +64,8 @@ class IngestRules:
     tries: int = 3
     #: Pause after the first failed claim; doubles with each.
     backoff: timedelta = timedelta(seconds=5)
+    #: Pause before a claim is given back because a part of the service is away.
+    outage_pause: timedelta = timedelta(seconds=5)
     #: Jobs that are fetched at once.
     per_tenant: int = 32
     per_user: int = 4

@@ -24,16 +24,19 @@ from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
+from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import Script, ScriptedEngine
 
 __all__ = [
     "FakeClock",
     "Harness",
+    "HeadInspector",
     "MemoryArtifactStore",
     "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",
     "MemoryJobs",
+    "MemoryUrlFetcher",
     "Script",
     "ScriptedEngine",
     "SequentialIds",

@@ -16,6 +16,7 @@ from genjobs.adapters.local.signals import LocalSignals
 from genjobs.api.app import create_app
 from genjobs.api.context import ApiContext
 from genjobs.application.genjobs import Genjobs
+from genjobs.application.ingesting import Ingester
 from genjobs.application.supervise import Supervise
 from genjobs.bootstrap import Adapters, DatabaseUrls
 from genjobs.domain.errors import ConfigurationError
@@ -24,9 +25,11 @@ from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 from genjobs.testing.clock import FakeClock, SequentialIds
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
+from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import ScriptedEngine
 
 #: The bearer key of a harness.
@@ -49,6 +52,7 @@ class FakeAdapters(Adapters):
         self.fake_jobs = MemoryJobs(window=settings.window, deadlines=settings.deadlines())
         self.fake_artifacts = MemoryArtifactStore()
         self.fake_engine = ScriptedEngine()
+        self.fake_web = MemoryUrlFetcher()
         self._signals = LocalSignals()
         self._ids = SequentialIds()
 
@@ -88,6 +92,20 @@ class FakeAdapters(Adapters):
         """Return the artifacts in memory."""
         return self.fake_artifacts
 
+    async def ingests(self) -> MemoryIngestLedger:
+        """Return the ingests in memory."""
+        return self._once(
+            "ingests", lambda: MemoryIngestLedger(self.fake_jobs, self.settings.ingest_rules())
+        )
+
+    def fetcher(self) -> MemoryUrlFetcher:
+        """Return a web in memory."""
+        return self.fake_web
+
+    async def inspector(self) -> HeadInspector:
+        """Return an inspector that believes first bytes."""
+        return HeadInspector()
+
     async def engine(self) -> ScriptedEngine:
         """Return the scripted engine."""
         return self.fake_engine
@@ -106,6 +124,8 @@ class Harness:
     ledger: MemoryJobLedger
     artifacts: MemoryArtifactStore
     engine: ScriptedEngine
+    web: MemoryUrlFetcher
+    ingester: Ingester
 
     async def run_one(self) -> bool:
         """Run the next waiting job to its end; return whether there was one."""
@@ -145,4 +165,6 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             ledger=await adapters.ledger(),
             artifacts=adapters.fake_artifacts,
             engine=adapters.fake_engine,
+            web=adapters.fake_web,
+            ingester=await bootstrap.build_ingester(adapters),
         )

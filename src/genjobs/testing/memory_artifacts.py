@@ -19,6 +19,7 @@ class MemoryArtifactStore:
     """The ``ArtifactStore`` and ``SignedFiles`` ports; ``available`` switches an outage."""
 
     def __init__(self, base_url: str = "https://files.test") -> None:
+        #: Key to content and declared type.
         self.files: dict[ArtifactKey, bytes] = {}
         self.available = True
         self._base_url = base_url

@@ -189,11 +189,22 @@ BAD: dict[str, tuple[Any, int, str, str]] = {
         "media_unknown",
         "/workflow/x/inputs/image",
     ),
-    "by url": (
-        job(media=[{"name": "p.png", "url": "https://example.com/p.png"}]),
+    "by url of this machine": (
+        job(media=[{"name": "p.png", "url": "http://localhost:9000/p.png"}]),
         422,
-        "media_url_unsupported",
+        "url_not_allowed",
         "/media/0/url",
+    ),
+    "by url of metadata, as the second": (
+        job(
+            media=[
+                {"name": "p.png", "url": "https://example.com/p.png"},
+                {"name": "q.png", "url": "http://169.254.169.254/latest/meta-data/"},
+            ]
+        ),
+        422,
+        "url_not_allowed",
+        "/media/1/url",
     ),
     "by upload": (
         job(media=[{"name": "p.png", "upload_id": "upl_1"}]),

@@ -70,6 +70,7 @@ def test_only_what_another_try_may_mend_is_retryable() -> None:
     retryable = {cls.code for cls in errors.leaves() if cls.retryable}
     assert retryable == {
         "unavailable",
+        "download_failed",
         "input_unavailable",
         "queue_timeout",
         "worker_lost",

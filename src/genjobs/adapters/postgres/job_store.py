@@ -11,7 +11,7 @@ from genjobs.adapters.postgres.pool import Pool
 from genjobs.adapters.postgres.revision import HEAD
 from genjobs.adapters.postgres.rows import JOB_COLUMNS, created_job, dump, dump_pending, job_of
 from genjobs.domain.errors import ConfigurationError, IdempotencyMismatch, Unavailable
-from genjobs.domain.ids import JobId
+from genjobs.domain.ids import JobId, unix_milliseconds
 from genjobs.domain.job import Idempotency, Job, JobQuery, NewJob
 from genjobs.domain.tenancy import Owner, Reach
 
@@ -155,5 +155,5 @@ def _listing(reach: Reach, query: JobQuery) -> tuple[str, list[Any]]:
 
 def _bound(at: datetime, extra: int) -> UUID:
     """Return the smallest id of the millisecond of ``at``, plus ``extra`` milliseconds."""
-    milliseconds = min(max(int(at.timestamp() * 1000) + extra, 0), (1 << 48) - 1)
+    milliseconds = min(max(unix_milliseconds(at) + extra, 0), (1 << 48) - 1)
     return UUID(int=milliseconds << 80)

@@ -23,6 +23,7 @@ business and is not here.
     │       ├── MediaTooLarge           media_too_large
     │       ├── MediaNotBase64          media_not_base64
     │       ├── MediaTypeRefused        media_type_refused
+    │       ├── MediaContentRefused     media_content_refused
     │       ├── UnknownMedia            media_unknown
     │       ├── UrlNotAllowed           url_not_allowed
     │       └── MediaUploadUnsupported  media_upload_unsupported
@@ -90,6 +91,7 @@ from genjobs.domain.errors.refusals import (
     InvalidMedia,
     InvalidRequest,
     InvalidWorkflow,
+    MediaContentRefused,
     MediaNotBase64,
     MediaTooLarge,
     MediaTypeRefused,
@@ -126,6 +128,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidWorkflow",
     "JobFailure",
+    "MediaContentRefused",
     "MediaNotBase64",
     "MediaTooLarge",
     "MediaTypeRefused",

@@ -95,6 +95,12 @@ class MediaTypeRefused(InvalidMedia):
     code = "media_type_refused"
 
 
+class MediaContentRefused(InvalidMedia):
+    """The content of a media entry is broken, not what it says, or over a limit."""
+
+    code = "media_content_refused"
+
+
 class UnknownMedia(InvalidMedia):
     """A node input names a file that is not a media entry of this request."""
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from genjobs.domain.ports.artifacts import (
     ArtifactStore,
-    MediaProbe,
-    PictureSize,
     SignedFile,
     SignedFiles,
 )
@@ -27,6 +25,12 @@ from genjobs.domain.ports.jobs import (
     JobLedger,
     JobStore,
     Overview,
+)
+from genjobs.domain.ports.media import (
+    MediaFacts,
+    MediaInspector,
+    MediaProbe,
+    PictureSize,
 )
 from genjobs.domain.ports.network import (
     Resolver,
@@ -48,6 +52,8 @@ __all__ = [
     "IngestLedger",
     "JobLedger",
     "JobStore",
+    "MediaFacts",
+    "MediaInspector",
     "MediaProbe",
     "Overview",
     "PictureSize",

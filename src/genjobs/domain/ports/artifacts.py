@@ -1,4 +1,4 @@
-"""Ports to files: storing them, serving them by signed URL, looking into them."""
+"""Ports to files: storing them, and serving them by signed URL."""
 
 from __future__ import annotations
 
@@ -82,18 +82,3 @@ class SignedFiles(Protocol):
         self, key: ArtifactKey, *, start: int = 0, length: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Open a resolved file, or a part of it, as the artifact store does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureSize:
-    """Pixels."""
-
-    width: int
-    height: int
-
-
-class MediaProbe(Protocol):
-    """Looks into media without trusting them."""
-
-    def picture_size(self, head: bytes) -> PictureSize | None:
-        """Return the size of the picture that starts with ``head`` (64 KiB), None if unreadable."""

@@ -1,0 +1,75 @@
+"""
+Check a media entry: is it what its first bytes say, and what the nodes that use it take?
+
+Used at submit for what came along, and by the ingest for what was fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from genjobs.domain.errors import MediaTypeRefused, Unavailable
+from genjobs.domain.media import MediaKind
+from genjobs.domain.ports import MediaFacts, MediaInspector
+
+_CHUNK: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckMedia:
+    """The check."""
+
+    inspector: MediaInspector
+
+    async def __call__(self, path: Path, kinds: frozenset[MediaKind]) -> MediaFacts:
+        """
+        Return what the file is.
+
+        Raises:
+            MediaTypeRefused: it is not of ``kinds``, or of no type that is accepted.
+            MediaContentRefused: it is broken or over a limit.
+            Unavailable: it cannot be inspected just now.
+        """
+        facts = await self.inspector.inspect(path)
+        for kind in kinds:
+            if facts.media_type.kind is not kind:
+                raise MediaTypeRefused(
+                    f"The content is {facts.media_type.content_type}, but its node input takes "
+                    f"{kind.value}."
+                )
+        return facts
+
+    async def content(self, content: bytes, kinds: frozenset[MediaKind]) -> MediaFacts:
+        """Check what is in memory; see the call."""
+        async with scratch_folder() as folder:
+            path = folder / "content"
+            try:
+                await asyncio.to_thread(path.write_bytes, content)
+            except OSError as exc:
+                raise Unavailable("A file cannot be stored just now.") from exc
+            return await self(path, kinds)
+
+
+@asynccontextmanager
+async def scratch_folder() -> AsyncIterator[Path]:
+    """Hold a folder of this machine's, removed with all that is in it."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="genjobs-", ignore_cleanup_errors=True)
+    except OSError as exc:
+        raise Unavailable("A file cannot be stored just now.") from exc
+    with folder as name:
+        yield Path(name)
+
+
+async def file_chunks(path: Path) -> AsyncIterator[bytes]:
+    """Yield a file's content."""
+    file: IO[bytes] = await asyncio.to_thread(path.open, "rb")
+    with file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            yield chunk

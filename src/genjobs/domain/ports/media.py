@@ -1,0 +1,52 @@
+"""Ports that look into media: proving what a file is, and reading a picture's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from genjobs.domain.media import MediaType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFacts:
+    """What a file was found to be."""
+
+    media_type: MediaType
+    bytes: int
+    #: Pixels; None for sound.
+    width: int | None = None
+    height: int | None = None
+    #: Pictures of an animation, or of a film as far as they were counted.
+    frames: int | None = None
+    duration_seconds: float | None = None
+
+
+class MediaInspector(Protocol):
+    """Proves that a customer's file is what its first bytes say."""
+
+    async def inspect(self, path: Path) -> MediaFacts:
+        """
+        Decode the file where it can do no harm, and return what it is.
+
+        Raises:
+            MediaTypeRefused: it is of no type that is accepted as an input.
+            MediaContentRefused: it is broken, not what it says, or over a limit.
+            Unavailable: it could not be inspected just now.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSize:
+    """Pixels."""
+
+    width: int
+    height: int
+
+
+class MediaProbe(Protocol):
+    """Looks into media without trusting them."""
+
+    def picture_size(self, head: bytes) -> PictureSize | None:
+        """Return the size of the picture that starts with ``head`` (64 KiB), None if unreadable."""

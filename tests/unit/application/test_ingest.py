@@ -1,0 +1,266 @@
+"""Submitting media by URL, and fetching them, on fakes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from genjobs.application.submission import InlineMedia, MediaByUrl, Submission
+from genjobs.domain.errors import (
+    DownloadFailed,
+    DownloadTooLarge,
+    MediaTypeRefused,
+    Unavailable,
+    UrlNotAllowed,
+)
+from genjobs.domain.job import Job
+from genjobs.domain.lifecycle import JobStatus
+from genjobs.testing import Harness, a_workflow, open_harness, png_bytes
+
+URL = "https://example.com/photo.png?signature=secret"
+GIF = b"GIF89a" + bytes(20)
+MP3 = b"ID3\x04" + bytes(100)
+
+
+@pytest.fixture
+async def harness() -> AsyncIterator[Harness]:
+    async with open_harness() as opened:
+        yield opened
+
+
+def loading(*names: str) -> dict[str, object]:
+    """Return a workflow that loads the named pictures."""
+    workflow: dict[str, object] = a_workflow()
+    for number, name in enumerate(names):
+        workflow[f"load{number}"] = {"class_type": "LoadImage", "inputs": {"image": name}}
+    return workflow
+
+
+async def submit(harness: Harness, *media: MediaByUrl | InlineMedia, key: str | None = None) -> Job:
+    names = [entry.name for entry in media]
+    return await harness.genjobs.submit(
+        harness.genjobs.owner("u_1"),
+        Submission(workflow=loading(*names), media=media, idempotency_key=key),
+    )
+
+
+async def read(harness: Harness, job: Job) -> Job:
+    return (await harness.genjobs.get(harness.genjobs.reach("u_1"), job.id)).job
+
+
+async def test_media_by_url_are_fetched_before_the_job_is_eligible(harness: Harness) -> None:
+    harness.web.files[URL] = png_bytes()
+    job = await submit(
+        harness,
+        MediaByUrl(name="photo.png", url=URL),
+        InlineMedia(name="mask.png", content=png_bytes(4, 4)),
+    )
+    assert not job.eligible
+    assert not await harness.run_one()
+
+    assert await harness.ingester.run_due() == 1
+    ready = await read(harness, job)
+    assert ready.eligible
+    assert {entry.name: entry.bytes for entry in ready.inputs} == {
+        "photo.png": len(png_bytes()),
+        "mask.png": len(png_bytes(4, 4)),
+    }
+    async with harness.artifacts.read(
+        next(entry.key for entry in ready.inputs if entry.name == "photo.png")
+    ) as chunks:
+        assert b"".join([chunk async for chunk in chunks]) == png_bytes()
+    assert await harness.run_one()
+    assert (await read(harness, job)).status is JobStatus.COMPLETED
+
+
+async def test_url_is_nowhere_once_it_is_fetched(harness: Harness) -> None:
+    harness.web.files[URL] = png_bytes()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    assert URL not in repr(harness.jobs.rows[job.id])
+    await harness.ingester.run_due()
+    row = harness.jobs.rows[job.id]
+    assert row.ingest is None
+    assert "signature" not in repr(row)
+    assert all("photo" not in key for key in harness.artifacts.files)
+
+
+async def test_forbidden_url_is_refused_at_submit_and_names_its_entry(harness: Harness) -> None:
+    with pytest.raises(UrlNotAllowed) as caught:
+        await submit(
+            harness,
+            MediaByUrl(name="a.png", url=URL),
+            MediaByUrl(name="b.png", url="http://127.0.0.1/b.png"),
+        )
+    assert caught.value.pointer == "/media/1/url"
+    assert harness.jobs.rows == {}
+
+
+async def test_replay_judges_no_url(harness: Harness) -> None:
+    first = await submit(harness, MediaByUrl(name="a.png", url=URL), key="k")
+
+    async def refuse(url: str) -> None:
+        raise UrlNotAllowed
+
+    harness.web.judge = refuse  # type: ignore[method-assign]
+    again = await submit(harness, MediaByUrl(name="a.png", url=URL), key="k")
+    assert again.id == first.id
+
+
+async def test_resolver_that_hangs_is_no_refusal(harness: Harness) -> None:
+    async def hang(url: str) -> None:
+        await asyncio.sleep(60)
+
+    harness.web.judge = hang  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        job = await submit(harness, *(MediaByUrl(name=f"{n}.png", url=URL) for n in range(10)))
+    assert job.status is JobStatus.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"<html>", "input_refused", "no type"),
+        (MP3, "input_refused", "audio/mpeg"),
+        (UrlNotAllowed(), "input_refused", "may not be fetched"),
+        (DownloadTooLarge(), "input_refused", "larger"),
+    ],
+    ids=["page", "sound for a picture", "rebound", "too large"],
+)
+async def test_refused_media_end_the_job_at_once(
+    harness: Harness, content: bytes | Exception, code: str, words: str
+) -> None:
+    harness.web.files[URL] = content
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    await harness.ingester.run_due()
+    failed = await read(harness, job)
+    assert failed.error is not None
+    assert failed.error.code == code
+    assert "'photo.png'" in failed.error.message
+    assert words in failed.error.message
+    assert URL not in failed.error.message
+    assert list(harness.artifacts.files) == []
+
+
+async def test_download_is_tried_three_times_with_pauses(harness: Harness) -> None:
+    harness.web.files[URL] = DownloadFailed()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    assert await harness.ingester.run_due() == 1
+    assert await harness.ingester.run_due() == 0
+    for pause in (5, 10):
+        harness.clock.advance(timedelta(seconds=pause))
+        assert await harness.ingester.run_due() == 1
+    failed = await read(harness, job)
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.retryable) == ("input_unavailable", True)
+
+
+async def test_second_try_may_succeed_and_leaves_nothing_of_the_first(harness: Harness) -> None:
+    other = "https://example.com/b.png"
+    harness.web.files.update({URL: png_bytes(), other: DownloadFailed()})
+    job = await submit(
+        harness, MediaByUrl(name="a.png", url=URL), MediaByUrl(name="b.png", url=other)
+    )
+    await harness.ingester.run_due()
+    assert list(harness.artifacts.files) == []
+    harness.web.files[other] = png_bytes()
+    harness.clock.advance(timedelta(seconds=5))
+    await harness.ingester.run_due()
+    assert (await read(harness, job)).eligible
+    assert len(list(harness.artifacts.files)) == 2
+
+
+async def test_cancelled_job_is_not_fetched(harness: Harness) -> None:
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    await harness.genjobs.cancel(harness.genjobs.reach("u_1"), job.id)
+    assert await harness.ingester.run_due() == 0
+
+
+async def test_cancel_while_it_is_fetched_ends_the_download() -> None:
+    async with open_harness(heartbeat_seconds=0.05, lease_seconds=30) as harness:
+        entered = asyncio.Event()
+
+        async def hang(*_: object, **__: object) -> int:
+            entered.set()
+            await asyncio.sleep(60)
+            return 0
+
+        harness.web.fetch = hang  # type: ignore[method-assign]
+        job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+        fetching = asyncio.create_task(harness.ingester.run_due())
+        await entered.wait()
+        await harness.genjobs.cancel(harness.genjobs.reach("u_1"), job.id)
+        async with asyncio.timeout(5):
+            await fetching
+        assert (await read(harness, job)).status is JobStatus.CANCELLED
+
+
+async def test_shutdown_gives_the_claim_back_uncounted(harness: Harness) -> None:
+    async def hang(*_: object, **__: object) -> int:
+        await asyncio.sleep(60)
+        return 0
+
+    harness.web.fetch = hang  # type: ignore[method-assign]
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    stop = asyncio.Event()
+    running = asyncio.create_task(harness.ingester.run(stop))
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        state = harness.jobs.rows[job.id].ingest
+        if state is not None and state.execution_id is not None:
+            break
+    stop.set()
+    async with asyncio.timeout(5):
+        await running
+    state = harness.jobs.rows[job.id].ingest
+    assert state is not None
+    assert (state.execution_id, state.tries, state.claim) == (None, 0, 1)
+
+
+async def test_store_outage_gives_the_claim_back_uncounted(harness: Harness) -> None:
+    rules = dataclasses.replace(harness.ingester.ingest.rules, outage_pause=timedelta())
+    ingest = dataclasses.replace(harness.ingester.ingest, rules=rules)
+    ingester = dataclasses.replace(harness.ingester, ingest=ingest)
+    harness.web.files[URL] = Unavailable()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    for _ in range(5):
+        assert await ingester.run_due() == 1
+    harness.web.files[URL] = png_bytes()
+    await ingester.run_due()
+    assert (await read(harness, job)).eligible
+
+
+async def test_end_of_a_fetch_wakes_who_waits_for_jobs(harness: Harness) -> None:
+    harness.web.files[URL] = png_bytes()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(harness.ingester.run(stop))
+        group.create_task(harness.worker.run(stop))
+        view = await harness.genjobs.wait(
+            harness.genjobs.reach("u_1"), job.id, timeout=timedelta(seconds=5)
+        )
+        stop.set()
+    assert view.job.status is JobStatus.COMPLETED
+
+
+async def test_supervisor_rescues_a_claim_whose_process_died(harness: Harness) -> None:
+    harness.web.files[URL] = png_bytes()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    await harness.ingester.ingests.claim([harness.ingester.ids.uuid4()], now=harness.clock.now())  # type: ignore[list-item]
+    harness.clock.advance(timedelta(seconds=31))
+    tick = await harness.supervisor.tick()
+    assert (tick.ingests_rescued, tick.ingest_backlog) == (1, 1)
+    harness.clock.advance(timedelta(seconds=5))
+    await harness.ingester.run_due()
+    assert (await read(harness, job)).eligible
+
+
+async def test_inline_media_are_looked_into_at_submit(harness: Harness) -> None:
+    with pytest.raises(MediaTypeRefused) as caught:
+        await submit(harness, InlineMedia(name="a.png", content=MP3))
+    assert caught.value.pointer == "/media/0/data"
+    assert list(harness.artifacts.files) == []
