@@ -27,6 +27,7 @@ from genjobs.domain.ports import (
     Rendered,
     WorkflowEngine,
 )
+from genjobs.domain.scrubbing import Scrubber
 
 _HEAD_BYTES: Final = 64 * 1024
 _PARALLEL: Final = 4
@@ -101,7 +102,7 @@ class Transfer:
         head = _Head()
         async with self.engine.read(file) as chunks:
             stored = await self.artifacts.put(
-                key, head.through(chunks), content_type="application/octet-stream"
+                key, _scrubbed(head.through(chunks)), content_type="application/octet-stream"
             )
         found = _type_of(file, head.bytes)
         size = self._picture_size(found, head.bytes)
@@ -131,3 +132,15 @@ async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
         yield head
     async for chunk in rest:
         yield chunk
+
+
+async def _scrubbed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a file without what a workflow wrote into it about itself."""
+    head = b""
+    while len(head) < SNIFF_BYTES and (chunk := await anext(chunks, b"")):
+        head += chunk
+    scrubber = Scrubber(sniff(head[:SNIFF_BYTES]))
+    yield scrubber.feed(head)
+    async for chunk in chunks:
+        yield scrubber.feed(chunk)
+    yield scrubber.finish()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -327,3 +329,18 @@ async def test_cancelled_task_stops_the_prompt_and_gives_the_job_back(harness: H
 
     assert (await read(harness, job)).status is JobStatus.QUEUED
     assert len(harness.engine.discarded) == 1
+
+
+async def test_delivered_files_hold_nothing_of_the_workflow(harness: Harness) -> None:
+    prompt = b"a prompt that ComfyUI wrote into the file"
+    picture = png_bytes()
+    chunk = b"tEXtprompt\x00" + prompt
+    length = (len(chunk) - 4).to_bytes(4, "big")
+    marked = picture[:33] + length + chunk + zlib.crc32(chunk).to_bytes(4, "big") + picture[33:]
+    harness.engine.script.outputs = {"a.png": marked}
+    job = await submitted(harness)
+    await harness.run_one()
+    [output] = (await read(harness, job)).outputs
+    assert harness.artifacts.files[output.key] == picture
+    assert output.bytes == len(picture)
+    assert output.sha256 == hashlib.sha256(picture).hexdigest()
