@@ -45,7 +45,7 @@ class MediaIn(_Request):
 
     name: str = Field(description="What node inputs call the file", examples=["photo.png"])
     data: str | None = Field(None, description="The content in base64 (RFC 4648 section 4)")
-    url: str | None = Field(None, max_length=8192, description="Where to download it from")
+    url: str | None = Field(None, description="Where to download it from: http or https, public")
     upload_id: str | None = Field(None, max_length=128, description="An upload made before")
 
     @model_validator(mode="after")
