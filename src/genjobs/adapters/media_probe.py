@@ -11,6 +11,7 @@ import io
 from typing import Final
 
 from genjobs.domain.media import AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP, sniff
+from genjobs.domain.media_headers import webp_size
 from genjobs.domain.ports import PictureSize
 
 _FORMATS: Final = {AVIF: "AVIF", BMP: "BMP", GIF: "GIF", JPEG: "JPEG", PNG: "PNG", TIFF: "TIFF"}
@@ -27,7 +28,8 @@ class PillowProbe:
         """
         media_type = sniff(head)
         if media_type == WEBP:
-            size = _webp_size(head)
+            # Pillow allocates the canvas on opening and refuses an incomplete file.
+            size = webp_size(head)
         elif media_type in _FORMATS:
             size = _pillow_size(head, _FORMATS[media_type])
         else:
@@ -60,28 +62,3 @@ def _pillow_size(head: bytes, name: str) -> tuple[int, int] | None:
         Image.DecompressionBombWarning,  # where warnings are errors
     ):
         return None
-
-
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """
-    Return the size in a WebP header (RFC 9649 sections 2.5 to 2.7).
-
-    Pillow's own parser allocates the canvas on opening and refuses an incomplete file.
-    """
-    if len(head) < 30:
-        return None
-    chunk, data = head[12:16], head[20:30]
-    if chunk == b"VP8X":
-        return (
-            1 + int.from_bytes(data[4:7], "little"),
-            1 + int.from_bytes(data[7:10], "little"),
-        )
-    if chunk == b"VP8L" and data[0] == 0x2F:
-        bits = int.from_bytes(data[1:5], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if chunk == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
-        return (
-            int.from_bytes(data[6:8], "little") & 0x3FFF,
-            int.from_bytes(data[8:10], "little") & 0x3FFF,
-        )
-    return None

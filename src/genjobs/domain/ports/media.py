@@ -13,13 +13,16 @@ from genjobs.domain.media import MediaType
 class MediaFacts:
     """What a file was found to be."""
 
+    #: One of ``ACCEPTED_INPUTS``; more exact than the first bytes, since sound alone in a container
+    #: of video is a type of audio.
     media_type: MediaType
     bytes: int
-    #: Pixels; None for sound.
+    #: Pixels as stored, before any orientation tag; None for sound.
     width: int | None = None
     height: int | None = None
-    #: Pictures of an animation, or of a film as far as they were counted.
+    #: Pictures that the file holds; None for sound.
     frames: int | None = None
+    #: Seconds as measured, not as declared; None for pictures.
     duration_seconds: float | None = None
 
 
@@ -29,6 +32,10 @@ class MediaInspector(Protocol):
     async def inspect(self, path: Path) -> MediaFacts:
         """
         Decode the file where it can do no harm, and return what it is.
+
+        The file must stay as it is, and the caller must not change it meanwhile. Memory and time
+        must be bounded whatever it holds. Refusals say which limit (``MediaLimits``) and name no
+        path and no library: they are public.
 
         Raises:
             MediaTypeRefused: it is of no type that is accepted as an input.
