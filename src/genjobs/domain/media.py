@@ -69,8 +69,7 @@ UNKNOWN: Final = _type("application/octet-stream", MediaKind.FILE, ".bin")
 
 #: What a customer may send. The other types exist as outputs only.
 ACCEPTED_INPUTS: Final[frozenset[MediaType]] = frozenset(
-    {PNG, JPEG, GIF, WEBP, AVIF, MP4, MOV, WEBM, MKV}
-    | {WAV, FLAC, MP3, OGG, OPUS, AAC, M4A, WEBA}
+    {PNG, JPEG, GIF, WEBP, AVIF, MP4, MOV, WEBM, MKV} | {WAV, FLAC, MP3, OGG, OPUS, AAC, M4A, WEBA}
 )
 
 _PREFIXES: Final = (

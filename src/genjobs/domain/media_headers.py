@@ -31,27 +31,12 @@ def brands(head: bytes) -> tuple[bytes, ...]:
     return (box[8:12], *(box[at : at + 4] for at in range(16, len(box) - 3, 4)))
 
 
-def ebml_doc_type(head: bytes) -> bytes | None:
-    """Return DocType of an EBML header (RFC 8794 section 11.2), None when there is none."""
-    if not head.startswith(_EBML):
-        return None
-    length, at = _vint(head, 4)
-    if length is None:
-        return None
-    end = min(at + length, len(head))
-    while at < end:
-        element, at = _vint(head, at, keep_marker=True)
-        length, at = _vint(head, at)
-        if element is None or length is None or at + length > end:
-            return None
-        if element == _DOC_TYPE:
-            return head[at : at + length].rstrip(b"\x00")
-        at += length
-    return None
+def vint(data: bytes, at: int, *, keep_marker: bool = False) -> tuple[int | None, int]:
+    """
+    Return the variable-size integer of EBML at ``at`` (RFC 8794 section 4) and where it ends.
 
-
-def _vint(data: bytes, at: int, *, keep_marker: bool = False) -> tuple[int | None, int]:
-    """Return the variable-size integer at ``at`` (RFC 8794 section 4), None if cut, and its end."""
+    None when it is cut off or has more than 8 bytes. An element's id keeps its length marker.
+    """
     if at >= len(data) or data[at] == 0:
         return None, at
     width = 9 - data[at].bit_length()
@@ -59,6 +44,25 @@ def _vint(data: bytes, at: int, *, keep_marker: bool = False) -> tuple[int | Non
         return None, at
     value = int.from_bytes(data[at : at + width], "big")
     return value if keep_marker else value & ((1 << 7 * width) - 1), at + width
+
+
+def ebml_doc_type(head: bytes) -> bytes | None:
+    """Return DocType of an EBML header (RFC 8794 section 11.2), None when there is none."""
+    if not head.startswith(_EBML):
+        return None
+    length, at = vint(head, 4)
+    if length is None:
+        return None
+    end = min(at + length, len(head))
+    while at < end:
+        element, at = vint(head, at, keep_marker=True)
+        length, at = vint(head, at)
+        if element is None or length is None or at + length > end:
+            return None
+        if element == _DOC_TYPE:
+            return head[at : at + length].rstrip(b"\x00")
+        at += length
+    return None
 
 
 def ogg_first_packet(head: bytes) -> bytes | None:

@@ -1,0 +1,237 @@
+"""
+Prove video and sound: the container by one fixed demuxer, its streams by decoding, with PyAV.
+
+Every packet is read and counted. Sound is decoded whole. Pictures are decoded from the start until
+``video_decoded_pixels`` of them are; then key frames alone, until they make as many again. So a
+usual clip is decoded whole, a long one in samples, and which of the two does not depend on how busy
+the machine is. Streams of data and subtitles are read but never decoded; nothing but the file is
+ever opened. Runs in a confined process only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any, Final
+
+import av
+import av.audio.frame
+import av.error
+import av.video.frame
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+
+from genjobs.adapters.media_inspection.verdicts import Found, Reason, Refused
+from genjobs.domain import media
+from genjobs.domain.media import MediaKind, MediaType
+from genjobs.domain.media_limits import MediaLimits
+
+DEMUXERS: Final[Mapping[MediaType, str]] = {
+    media.MP4: "mov",
+    media.MOV: "mov",
+    media.M4A: "mov",
+    media.WEBM: "matroska",
+    media.MKV: "matroska",
+    media.WAV: "wav",
+    media.MP3: "mp3",
+    media.FLAC: "flac",
+    media.OGG: "ogg",
+    media.OPUS: "ogg",
+    media.AAC: "aac",
+}
+#: By FFmpeg's names of decoders.
+_SOUND_DECODERS: Final = frozenset(
+    {"aac", "ac3", "alac", "eac3", "flac", "mp3", "mp3float", "opus", "vorbis"}
+    | {"pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le"}
+    | {"pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"}
+)
+_VIDEO_DECODERS: Final = frozenset(
+    {"h264", "hevc", "libdav1d", "mjpeg", "mpeg4", "prores", "vp8", "vp9"}
+)
+#: An odd packet fails to decode in good files too: what follows the last frame of an MP3, the
+#: first pictures of a clip that was cut out of a longer one.
+_ERRORS_ALLOWED: Final = 3
+_ERROR_SHARE_ALLOWED: Final = 0.05
+
+
+def prove(file: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Found:
+    """
+    Return what the video or sound is.
+
+    Raises:
+        Refused: it is over a limit, or does not hold what its type says.
+        MemoryError: there is too little memory for it.
+        Exception: of any class: it is broken.
+    """
+    decoders = _SOUND_DECODERS
+    if media_type.kind is MediaKind.VIDEO:
+        decoders |= _VIDEO_DECODERS
+    with av.open(
+        file,
+        mode="r",
+        format=DEMUXERS[media_type],
+        container_options={
+            "protocol_whitelist": "none",
+            "codec_whitelist": ",".join(sorted(decoders)),
+            # Every sample is to be read, not only those that an edit list shows.
+            **({"ignore_editlist": "1"} if DEMUXERS[media_type] == "mov" else {}),
+        },
+        metadata_errors="replace",
+        io_open=_open_nothing,
+    ) as container:
+        return _Reading(container, media_type, limits, decoders).read()
+
+
+def _open_nothing(*_: object) -> Any:
+    raise PermissionError("a media file names another file or address")
+
+
+class _Reading:
+    """One pass over a container."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        media_type: MediaType,
+        limits: MediaLimits,
+        decoders: frozenset[str],
+    ) -> None:
+        self._container = container
+        self._limits = limits
+        self._media_type = media_type
+        if len(container.streams) > limits.streams:
+            raise Refused(Reason.STREAMS)
+        self._video = [one for one in container.streams.video if not _is_cover(one)]
+        self._audio = list(container.streams.audio)
+        if len(self._video) + len(self._audio) > limits.media_streams:
+            raise Refused(Reason.STREAMS)
+        self._check_kind()
+        self._longest = limits.video_seconds if self._video else limits.audio_seconds
+        if (container.duration or 0) > self._longest * av.time_base:
+            raise Refused(Reason.DURATION)
+        self._tallies = {one.index: _Tally(one) for one in (*self._video, *self._audio)}
+        for stream in (*self._video, *self._audio):
+            context = stream.codec_context
+            # Without a decoder there is no context, whatever the annotation says.
+            if context is None or context.codec.name not in decoders:
+                raise Refused(Reason.CODEC)
+            context.thread_count = 1
+        for video in self._video:
+            self._check_size(video.codec_context.width, video.codec_context.height)
+            video.codec_context.options = {"max_pixels": str(limits.video_pixels)}
+        for audio in self._audio:
+            self._check_sound(audio.codec_context.sample_rate, audio.codec_context.channels)
+        self._decoded_pixels = 0
+
+    def _check_kind(self) -> None:
+        if self._media_type.kind is MediaKind.AUDIO:
+            if self._video:
+                raise Refused(Reason.NOT_SOUND_ALONE)
+            if not self._audio:
+                raise Refused(Reason.NO_SOUND)
+        # Sound alone in these two is common and has a type of its own.
+        elif not self._video and not (self._audio and self._media_type in (media.MP4, media.WEBM)):
+            raise Refused(Reason.NO_PICTURES)
+
+    def read(self) -> Found:
+        """Read all packets, decode what is to be decoded, and judge."""
+        for packet in self._container.demux():
+            tally = self._tallies.get(packet.stream.index)
+            if tally is None:
+                continue
+            if packet.size:
+                tally.count(packet)
+                if tally.seconds > self._longest:
+                    raise Refused(Reason.DURATION)
+            self._decode(packet, tally)
+        for tally in self._tallies.values():
+            tally.check()
+        for video in self._video:
+            tally = self._tallies[video.index]
+            if tally.packets < video.frames and self._media_type in (media.MP4, media.MOV):
+                raise Refused(Reason.CUT_OFF)
+            if tally.packets > self._limits.video_rate * (tally.seconds + 1):
+                raise Refused(Reason.VIDEO_RATE)
+        first = self._video[0] if self._video else None
+        return Found(
+            width=first.codec_context.width if first else None,
+            height=first.codec_context.height if first else None,
+            frames=self._tallies[first.index].packets if first else None,
+            seconds=round(float(max(one.seconds for one in self._tallies.values())), 3),
+        )
+
+    def _decode(self, packet: Packet[Any], tally: _Tally) -> None:
+        if tally.stream.type == "video":
+            if self._decoded_pixels > 2 * self._limits.video_decoded_pixels:
+                return
+            if self._decoded_pixels > self._limits.video_decoded_pixels and packet.size:
+                if not packet.is_keyframe:
+                    return
+                tally.stream.codec_context.skip_frame = "NONKEY"
+        tally.fed += 1
+        try:
+            frames = packet.decode()
+        except (EOFError, MemoryError):
+            raise
+        except (av.error.FFmpegError, ValueError):
+            tally.errors += 1
+            return
+        for frame in frames:
+            tally.frames += 1
+            if isinstance(frame, av.video.frame.VideoFrame):
+                self._check_size(frame.width, frame.height)
+                self._decoded_pixels += frame.width * frame.height
+            elif isinstance(frame, av.audio.frame.AudioFrame):
+                self._check_sound(frame.sample_rate, len(frame.layout.channels))
+                tally.sounding += frame.samples / frame.sample_rate
+                if tally.sounding > self._longest + 1:
+                    raise Refused(Reason.DURATION)
+
+    def _check_size(self, width: int, height: int) -> None:
+        limits = self._limits
+        if width * height > limits.video_pixels or max(width, height) > limits.video_side:
+            raise Refused(Reason.VIDEO_SIZE, width=width, height=height)
+
+    def _check_sound(self, sample_rate: int, channels: int) -> None:
+        if sample_rate > self._limits.sample_rate or channels > self._limits.channels:
+            raise Refused(Reason.SOUND_FORMAT)
+
+
+class _Tally:
+    """What was seen of one stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.packets = 0
+        self.fed = 0
+        self.frames = 0
+        self.errors = 0
+        self.sounding = 0.0  # seconds of samples, whatever the packets' times say
+        self._first: float | None = None
+        self._last = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the first packet's start to the last one's end."""
+        return max(self._last - self._first, 0.0) if self._first is not None else 0.0
+
+    def count(self, packet: Packet[Any]) -> None:
+        """Take note of a packet and its time."""
+        self.packets += 1
+        at = packet.pts if packet.pts is not None else packet.dts
+        if at is None:
+            return
+        start = float(at * packet.time_base)
+        end = start + float((packet.duration or 0) * packet.time_base)
+        self._first = start if self._first is None else min(self._first, start)
+        self._last = max(self._last, end) if self.packets > 1 else end
+
+    def check(self) -> None:
+        """Raise ``Refused`` unless the stream decoded."""
+        allowed = _ERRORS_ALLOWED + _ERROR_SHARE_ALLOWED * self.fed
+        if not self.frames or self.errors > allowed:
+            raise Refused(Reason.BROKEN)
+
+
+def _is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
