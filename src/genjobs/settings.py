@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA_BYTES
+from genjobs.domain.media_limits import MediaLimits
 
 #: The tenant of the embedded mode and of the single key.
 DEFAULT_TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -151,6 +152,10 @@ class Settings(BaseSettings):
             per_tenant=self.ingests_per_tenant,
             per_user=self.ingests_per_user,
         )
+
+    def media_limits(self) -> MediaLimits:
+        """Return the limits of one media file."""
+        return MediaLimits(bytes=self.max_media_bytes)
 
     def deadlines(self) -> Deadlines:
         """Return the lifecycle's durations."""

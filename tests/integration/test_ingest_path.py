@@ -97,11 +97,13 @@ async def open_site(database: Database, folder: Path) -> AsyncIterator[Site]:
         context: ApiContext = await bootstrap.build_context(adapters)
         app = create_app(lambda: _same(context), version="0")
         app.state.context = context
+        worker = await bootstrap.build_worker(adapters)
+        ingester = await bootstrap.build_ingester(adapters)
         stop = asyncio.Event()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(stop.set)
-        group.create_task((await bootstrap.build_worker(adapters)).run(stop))
-        group.create_task((await bootstrap.build_ingester(adapters)).run(stop))
+        group.create_task(worker.run(stop))
+        group.create_task(ingester.run(stop))
         http = await stack.enter_async_context(
             httpx.AsyncClient(
                 transport=httpx.ASGITransport(app=app),

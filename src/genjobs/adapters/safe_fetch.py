@@ -17,17 +17,22 @@ import contextlib
 import os
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Final
 
-import certifi
 import httpcore
 import structlog
 
+from genjobs.adapters.dialing import (
+    NETWORK_ERRORS,
+    Dialer,
+    JudgedBackend,
+    TcpDialer,
+    public_certificates,
+)
 from genjobs.adapters.system_resolver import SystemResolver
 from genjobs.domain.addresses import IPAddress
 from genjobs.domain.errors import DownloadFailed, DownloadTooLarge, Unavailable, UrlNotAllowed
@@ -38,19 +43,11 @@ __all__ = ["Dialer", "FetchLimits", "SafeFetcher", "SystemResolver", "TcpDialer"
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_ANSWERS: Final = 64
-_MAX_DIALS: Final = 4
 _HEADERS: Final = (
     (b"User-Agent", b"genjobs"),
     (b"Accept", b"*/*"),
     (b"Accept-Encoding", b"identity"),  # what is counted is what was sent: no bomb to unpack
     (b"Connection", b"close"),
-)
-_NETWORK_ERRORS: Final = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
-    OSError,
 )
 _log = structlog.get_logger(__name__)
 
@@ -70,30 +67,6 @@ class FetchLimits:
     redirects: int = 5
 
 
-class Dialer(Protocol):
-    """Opens connections to addresses that were judged."""
-
-    async def dial(
-        self, address: IPAddress, port: int, *, timeout: float
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect; raises ``OSError`` or an ``httpcore`` error within ``timeout`` seconds."""
-
-
-class TcpDialer:
-    """Dials, and makes sure of who is there."""
-
-    async def dial(
-        self, address: IPAddress, port: int, *, timeout: float
-    ) -> httpcore.AsyncNetworkStream:
-        """See the protocol."""
-        stream = await httpcore.AnyIOBackend().connect_tcp(str(address), port, timeout=timeout)
-        peer = stream.get_extra_info("server_addr")
-        if peer is None or (ip_address(peer[0]), peer[1]) != (address, port):
-            await stream.aclose()
-            raise httpcore.ConnectError("connected to another address than the one judged")
-        return stream
-
-
 class SafeFetcher:
     """The ``UrlFetcher`` port; holds no state between two fetches."""
 
@@ -110,7 +83,7 @@ class SafeFetcher:
         self._resolver = resolver or SystemResolver()
         self._dialer = dialer or TcpDialer()
         self._limits = limits or FetchLimits()
-        self._ssl_context = ssl_context or _public_certificates()
+        self._ssl_context = ssl_context or public_certificates()
 
     async def judge(self, url: str) -> None:
         """See the port."""
@@ -127,7 +100,7 @@ class SafeFetcher:
             with _new_file(Path(into)) as file:
                 async with asyncio.timeout(self._limits.total):
                     return await self._follow(judged, file, limit)
-        except _NETWORK_ERRORS as exc:
+        except NETWORK_ERRORS as exc:
             # The origin alone: path and query may be a secret. Nor may the cause be told on.
             _log.info("fetch.failed", origin=judged.origin, reason=type(exc).__name__)
             raise DownloadFailed from None
@@ -147,7 +120,7 @@ class SafeFetcher:
     async def _exchange(self, method: bytes, url: Url) -> AsyncIterator[httpcore.Response]:
         """Send one request to judged addresses of ``url`` and hold its answer's head."""
         limits = self._limits
-        backend = _JudgedBackend(url, await self._addresses(url), self._dialer)
+        backend = JudgedBackend(url, await self._addresses(url), self._dialer)
         request = httpcore.Request(
             method,
             httpcore.URL(
@@ -217,44 +190,6 @@ class SafeFetcher:
         return received
 
 
-class _JudgedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to the judged addresses of one URL and to nothing else."""
-
-    def __init__(self, url: Url, addresses: Sequence[IPAddress], dialer: Dialer) -> None:
-        self._url = url
-        self._addresses = addresses[:_MAX_DIALS]
-        self._dialer = dialer
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Return a connection to the first address that answers."""
-        if (host, port) != (self._url.host, self._url.port) or timeout is None:
-            raise httpcore.ConnectError("asked for another host than the one judged")
-        for address in self._addresses[:-1]:
-            with contextlib.suppress(*_NETWORK_ERRORS):  # the next address may answer
-                return await self._dialer.dial(address, port, timeout=timeout)
-        return await self._dialer.dial(self._addresses[-1], port, timeout=timeout)
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Refuse: no URL names one."""
-        raise httpcore.ConnectError("no Unix sockets")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-
 class _Pace:
     """Ends a body that drips."""
 
@@ -309,11 +244,3 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
             raise Unavailable("A download cannot be stored just now.") from exc
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _public_certificates() -> ssl.SSLContext:
-    # Not ssl.create_default_context: that one listens to the environment (SSLKEYLOGFILE).
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(certifi.where())
-    return context

@@ -6,6 +6,7 @@ import io
 import random
 import struct
 import time
+import zlib
 from typing import Any
 
 from PIL import Image
@@ -16,6 +17,8 @@ from genjobs.simulator.nodes.failures import NodeFailure
 Inputs = dict[str, Any]
 
 _CHUNK = 2**20
+_PNG_END = 12  # bytes of the last chunk
+_FILLER = b"fiLl"  # a chunk that readers may skip
 
 
 def fail(inputs: Inputs, context: NodeContext) -> NodeResult:
@@ -35,25 +38,33 @@ def large_file(inputs: Inputs, context: NodeContext) -> NodeResult:
     """
     Write a file of exactly so many bytes that no compression shrinks.
 
-    The head makes it a PNG (a small picture with bytes after its end) or an MP4 (a file type box
-    and one box of media data), so that looking at the first bytes tells the type.
+    It is a PNG (a small picture with one large chunk that readers skip) or an MP4 (a file type box
+    and one box of media data).
     """
     size, extension = inputs["bytes"], inputs["extension"]
     place = context.folders.save_path(inputs["filename_prefix"], context.folders.output, 0, 0)
     path = place.file(0, extension)
-    head = _png_head() if extension == "png" else _mp4_head(size)
-    if size < len(head):
-        raise ValueError(f"a {extension} file has at least {len(head)} bytes")
+    picture = _picture() if extension == "png" else b""
+    head = _mp4_head(size) if extension == "mp4" else picture[:-_PNG_END]
+    left = size - (len(picture) + 12 if picture else len(head))
+    if left < 0:
+        raise ValueError(f"a {extension} file has at least {size - left} bytes")
     generator = random.Random(inputs["seed"])  # noqa: S311 - filler
     with path.open("wb") as file:
         file.write(head)
-        left = size - len(head)
+        if picture:
+            file.write(struct.pack(">I", left) + _FILLER)
+        checksum = zlib.crc32(_FILLER)
         while left > 0:
-            left -= file.write(generator.randbytes(min(_CHUNK, left)))
+            chunk = generator.randbytes(min(_CHUNK, left))
+            checksum = zlib.crc32(chunk, checksum)
+            left -= file.write(chunk)
+        if picture:
+            file.write(struct.pack(">I", checksum) + picture[-_PNG_END:])
     return NodeResult((), {"images": [shown_file(path, place.subfolder, "output")]})
 
 
-def _png_head() -> bytes:
+def _picture() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
     return buffer.getvalue()
