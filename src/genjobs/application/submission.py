@@ -20,9 +20,10 @@ from genjobs.domain.errors import (
     MediaUploadUnsupported,
     TooManyMedia,
 )
+from genjobs.domain.graph import canonical_json, pointer
 from genjobs.domain.job import Idempotency
 from genjobs.domain.media import MediaKind
-from genjobs.domain.workflow import Workflow, canonical_json, pointer
+from genjobs.domain.workflow import Workflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

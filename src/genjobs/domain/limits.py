@@ -14,6 +14,12 @@ MAX_WORKFLOW_BYTES: Final = 1024 * 1024  # of the canonical JSON text
 MAX_WORKFLOW_NODES: Final = 1_000
 MAX_NODE_ID_CHARS: Final = 128
 MAX_CLASS_CHARS: Final = 256
+MAX_INPUT_NAME_CHARS: Final = 256
+MAX_WORKFLOW_DEPTH: Final = 16  # of objects and lists within each other, the workflow's own two too
+MAX_TEXT_CHARS: Final = 20_000  # of a prompt
+MAX_LINE_CHARS: Final = 255  # of any other text in a workflow
+#: How often a workflow may multiply what it starts from: enlarging, repeating, joining.
+MAX_GROWTH: Final = 4096
 MAX_METADATA_KEYS: Final = 20
 MAX_METADATA_KEY_CHARS: Final = 40
 MAX_METADATA_VALUE_CHARS: Final = 500

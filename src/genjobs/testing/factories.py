@@ -11,12 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from genjobs.domain.artifacts import InputFile, input_key
+from genjobs.domain.graph import canonical_json
 from genjobs.domain.ids import JobId, TenantId
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Idempotency, NewJob
 from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Owner, Principal, Scope
-from genjobs.domain.workflow import canonical_json
 from genjobs.testing.clock import BEGINNING, SequentialIds
 
 _ids = SequentialIds()

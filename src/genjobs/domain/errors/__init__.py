@@ -17,7 +17,10 @@ business and is not here.
     │   │   ├── CyclicWorkflow          workflow_cycle
     │   │   ├── DanglingLink            workflow_dangling_link
     │   │   ├── NoOutputNode            workflow_no_output
-    │   │   └── WorkflowTooLarge        workflow_too_large
+    │   │   ├── WorkflowTooLarge        workflow_too_large
+    │   │   ├── NodeNotAllowed          workflow_node_not_allowed
+    │   │   ├── InputNotAllowed         workflow_input_not_allowed
+    │   │   └── WorkflowLimit           workflow_limit
     │   └── InvalidMedia                media_invalid
     │       ├── TooManyMedia            media_too_many
     │       ├── MediaTooLarge           media_too_large
@@ -86,6 +89,7 @@ from genjobs.domain.errors.refusals import (
     CyclicWorkflow,
     DanglingLink,
     IdempotencyMismatch,
+    InputNotAllowed,
     InvalidCursor,
     InvalidInput,
     InvalidMedia,
@@ -96,6 +100,7 @@ from genjobs.domain.errors.refusals import (
     MediaTooLarge,
     MediaTypeRefused,
     MediaUploadUnsupported,
+    NodeNotAllowed,
     NoOutputNode,
     NotFound,
     ScopeMissing,
@@ -105,6 +110,7 @@ from genjobs.domain.errors.refusals import (
     Unavailable,
     UnknownMedia,
     UrlNotAllowed,
+    WorkflowLimit,
     WorkflowTooLarge,
 )
 
@@ -120,6 +126,7 @@ __all__ = [
     "GenjobsError",
     "IdempotencyMismatch",
     "IllegalTransition",
+    "InputNotAllowed",
     "InputRefused",
     "InputUnavailable",
     "InvalidCursor",
@@ -136,6 +143,7 @@ __all__ = [
     "NoOutput",
     "NoOutputNode",
     "NodeError",
+    "NodeNotAllowed",
     "NotFound",
     "OutOfMemory",
     "OutputNotStored",
@@ -151,6 +159,7 @@ __all__ = [
     "UnknownMedia",
     "UrlNotAllowed",
     "WorkerLost",
+    "WorkflowLimit",
     "WorkflowRefused",
     "WorkflowTooLarge",
     "default_message",

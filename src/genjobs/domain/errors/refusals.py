@@ -65,6 +65,24 @@ class WorkflowTooLarge(InvalidWorkflow):
     code = "workflow_too_large"
 
 
+class NodeNotAllowed(InvalidWorkflow):
+    """A node of the workflow is of a class that is not allowed here."""
+
+    code = "workflow_node_not_allowed"
+
+
+class InputNotAllowed(InvalidWorkflow):
+    """A node input holds what it may not hold: an address, a path, a value of the wrong kind."""
+
+    code = "workflow_input_not_allowed"
+
+
+class WorkflowLimit(InvalidWorkflow):
+    """The workflow asks for more than is allowed: size, frames, steps, depth."""
+
+    code = "workflow_limit"
+
+
 class InvalidMedia(InvalidInput):
     """A media entry cannot be accepted."""
 
