@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         None,
         description="ComfyUI's base directory (holds input and output) when it is on this machine",
     )
+    node_catalogue: Path | None = Field(
+        None,
+        description="JSON file with reviewed node classes to allow besides the shipped ones, and "
+        "with classes to deny",
+    )
     public_url: AnyHttpUrl | None = Field(
         None, description="How clients reach the API; signed local URLs start with it"
     )

@@ -119,7 +119,7 @@ async def test_cancel_reaches_a_worker_in_another_process(data: Path) -> None:
     ):
         from genjobs.testing.contracts.engine import sampling
 
-        job_id = (await http.post("/v1/jobs", json=body(sampling(5000)))).json()["id"]
+        job_id = (await http.post("/v1/jobs", json=body(sampling(200, rounds=20)))).json()["id"]
         await worker.says("job.started")
         while (await http.get(f"/v1/jobs/{job_id}")).json()["progress"] is None:
             await asyncio.sleep(0.1)
@@ -140,7 +140,7 @@ async def test_stopped_worker_gives_its_job_back(data: Path) -> None:
         running(data, "serve", "--port", "0", "--no-worker") as serve,
         client(await base_url(serve)) as http,
     ):
-        job_id = (await http.post("/v1/jobs", json=body(sampling(5000)))).json()["id"]
+        job_id = (await http.post("/v1/jobs", json=body(sampling(200, rounds=20)))).json()["id"]
         async with running(data, "worker") as worker:
             await worker.says("job.started")
             assert await worker.stop() == 0

@@ -13,6 +13,7 @@ import pytest
 
 from genjobs.adapters.comfyui import ComfyUIEngine, Patience
 from genjobs.adapters.system import SystemClock
+from genjobs.bootstrap.catalogue import simulator_entries
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import EngineFailed, NoOutput, RenderInterrupted
 from genjobs.domain.ids import ExecutionId
@@ -30,6 +31,7 @@ _HASTE = Patience(
     refused=timedelta(milliseconds=500),
     silent=timedelta(seconds=20),
 )
+_CATALOGUE = NodeCatalogue().extended(simulator_entries())
 _LONG = 30  # seconds; whatever takes this long hangs
 
 
@@ -58,7 +60,7 @@ class Render:
         self.progress: list[Progress] = []
 
     async def run(self, graph: dict[str, Any]) -> Rendered:
-        workflow = parse_workflow(graph, NodeCatalogue())
+        workflow = parse_workflow(graph, _CATALOGUE)
         async with asyncio.timeout(_LONG):
             return await self.engine.render(
                 self.id, workflow, {}, on_progress=self.progress.append, stop=self.stop
@@ -105,7 +107,7 @@ async def test_500_that_queued_is_followed_and_not_submitted_again(
 
 
 async def test_lost_cancel_is_repeated(simulator: RunningSimulator, render: Render) -> None:
-    running = asyncio.create_task(render.run(sampling(3000)))
+    running = asyncio.create_task(render.run(sampling(200, rounds=15)))
     await render.until_it_samples(running)
     simulator.faults.lose_cancels = 3
     render.stop.set()
@@ -189,7 +191,7 @@ async def test_death_is_a_failure_of_the_engine(
 async def test_restart_that_forgets_is_a_failure_of_the_engine(
     simulator: RunningSimulator, render: Render
 ) -> None:
-    running = asyncio.create_task(render.run(sampling(3000)))
+    running = asyncio.create_task(render.run(sampling(200, rounds=15)))
     await render.until_it_samples(running)
     await simulator.die()
     await simulator.restart()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from genjobs.bootstrap.catalogue import node_catalogue
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ids import TenantId
@@ -110,8 +111,8 @@ class Adapters:
         return inspector
 
     def catalogue(self) -> NodeCatalogue:
-        """Return the node classes that are known."""
-        return NodeCatalogue()
+        """Return the node classes that workflows may use."""
+        return self._once("catalogue", lambda: node_catalogue(self.settings))
 
     # -- database -----------------------------------------------------------------------------
 

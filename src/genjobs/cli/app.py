@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 db = typer.Typer(name="db", help="The database's schema.", no_args_is_help=True)
 app.add_typer(db)
+nodes = typer.Typer(name="nodes", help="The node classes that workflows may use.")
+app.add_typer(nodes)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output")]
 Host = Annotated[str, typer.Option(help="Address to listen on")]
@@ -152,6 +154,24 @@ def db_check() -> None:
     from genjobs.cli import serving
 
     _run(serving.check_database(_settings()))
+
+
+@nodes.callback()
+def _nodes() -> None:
+    """The node classes that workflows may use."""
+
+
+@nodes.command("catalogue")
+def nodes_catalogue(
+    object_info: Annotated[Path, typer.Argument(help="Answer of ComfyUI's GET /object_info")],
+    only: Annotated[
+        list[str] | None, typer.Option("--class", help="Draft this class; may be repeated")
+    ] = None,
+) -> None:
+    """Draft entries for node classes that are not shipped; a person has to review them."""
+    from genjobs.cli import drafting
+
+    drafting.draft(object_info, tuple(only or ()))
 
 
 def _settings() -> Settings:

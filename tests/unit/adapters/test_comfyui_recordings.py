@@ -194,7 +194,11 @@ def test_video_under_images_audio_and_text_are_found_and_temp_is_not() -> None:
 def test_progress_over_a_recorded_socket_never_goes_back(name: str) -> None:
     graph = recorded("history_success.json" if "success" in name else "history_interrupted.json")
     [entry] = graph.values()
-    tracker = ProgressTracker(parse_workflow(entry["prompt"][2], NodeCatalogue()))
+    document = entry["prompt"][2]
+    for node in document.values():  # the recorded one took more steps than a workflow may
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = 20
+    tracker = ProgressTracker(parse_workflow(document, NodeCatalogue()))
     fractions = []
     for line in (DATA / name).read_text().splitlines():
         message = json.loads(line).get("msg")

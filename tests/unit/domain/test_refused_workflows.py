@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genjobs.domain import errors, limits
-from genjobs.domain.catalogue import CORE_NODES, NodeCatalogue
+from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import InvalidWorkflow
-from genjobs.domain.workflow import parse_workflow, pointer
+from genjobs.domain.graph import pointer
+from genjobs.domain.workflow import parse_workflow
 from genjobs.testing import a_workflow
 
 
@@ -151,7 +152,7 @@ _like: st.SearchStrategy[object] = st.dictionaries(
     _json
     | st.fixed_dictionaries(
         {
-            "class_type": st.sampled_from(sorted(CORE_NODES)),
+            "class_type": st.sampled_from(sorted(NodeCatalogue().classes)),
             "inputs": st.dictionaries(_member, _json, max_size=3),
         }
     ),

@@ -23,8 +23,12 @@ from genjobs.testing.factories import a_workflow, png_bytes
 _MODEL = "tiny_sd15.safetensors"
 
 
-def sampling(steps: int, *, seed: int | None = None) -> dict[str, Any]:
-    """Return a workflow that samples; with a fresh seed nothing of the sampler is cached."""
+def sampling(steps: int, *, seed: int | None = None, rounds: int = 1) -> dict[str, Any]:
+    """
+    Return a workflow that samples; with a fresh seed nothing of the sampler is cached.
+
+    With ``rounds`` it samples what it sampled again and again: more than one node may.
+    """
     text = {"clip": ["4", 1]}
     size = {"width": 64, "height": 64, "batch_size": 1}
     sampler = {
@@ -39,7 +43,7 @@ def sampling(steps: int, *, seed: int | None = None) -> dict[str, Any]:
         "negative": ["7", 0],
         "latent_image": ["5", 0],
     }
-    return {
+    graph: dict[str, Any] = {
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": _MODEL}},
         "5": {"class_type": "EmptyLatentImage", "inputs": size},
         "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", **text}},
@@ -48,6 +52,10 @@ def sampling(steps: int, *, seed: int | None = None) -> dict[str, Any]:
         "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
         "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "k"}},
     }
+    for n in range(1, rounds):
+        graph[f"3_{n}"] = {"class_type": "KSampler", "inputs": dict(sampler)}
+        sampler["latent_image"] = [f"3_{n}", 0]
+    return graph
 
 
 def loading(name: str = "photo.png") -> dict[str, Any]:
@@ -128,7 +136,7 @@ class EngineContract(EngineBasicsContract):
         assert len(rendered.outputs) == 2
 
     async def test_stop_ends_a_running_render(self, render: Render) -> None:
-        running = asyncio.create_task(render.run(sampling(2000)))
+        running = asyncio.create_task(render.run(sampling(200, rounds=10)))
         async with asyncio.timeout(PATIENCE):
             while not any(progress.step for progress in render.progress):
                 assert not running.done(), await running
@@ -146,7 +154,7 @@ class EngineContract(EngineBasicsContract):
         async with asyncio.timeout(PATIENCE):
             while not first.progress:
                 await asyncio.sleep(0.02)
-        waiting = asyncio.create_task(second.run(sampling(2000)))
+        waiting = asyncio.create_task(second.run(sampling(200, rounds=10)))
         await asyncio.sleep(0.3)
         second.stop.set()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genjobs.domain.catalogue import NodeCatalogue
+from genjobs.domain.catalogue import NodeCatalogue, NodeClass
 from genjobs.domain.errors import EngineFailed, NoOutput, RenderInterrupted
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import Progress
@@ -19,6 +19,8 @@ from genjobs.domain.ports import EngineFile, Rendered, WorkflowEngine
 from genjobs.domain.workflow import parse_workflow
 from genjobs.testing.factories import a_workflow, png_bytes
 
+#: Also allows a class that no engine has, to see how the engine refuses it.
+_CATALOGUE = NodeCatalogue().widened({"NoSuchNode": NodeClass(output_node=True)})
 PATIENCE = 120.0  # seconds; a real ComfyUI on a busy CPU is slow
 
 
@@ -32,7 +34,7 @@ class Render:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, graph: dict[str, Any], files: dict[str, str] | None = None) -> Rendered:
-        workflow = parse_workflow(graph, NodeCatalogue())
+        workflow = parse_workflow(graph, _CATALOGUE)
         async with asyncio.timeout(PATIENCE):
             return await self.engine.render(
                 self.id, workflow, files or {}, on_progress=self.progress.append, stop=self.stop
