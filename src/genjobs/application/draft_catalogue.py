@@ -191,15 +191,14 @@ class _Guess:
             self.notes.append(f"{name}: what does the node do with this text?")
 
     def _numeric(self, name: str, kind: InputKind, options: Mapping[str, Any]) -> InputRule:
-        maximum: float | None = None
+        given = options.get("max")
+        own = given if isinstance(given, int | float) else None
         most = _LIMITS.get(name.rpartition(".")[2])
-        if most is not None:
-            given = options.get("max")
-            own = given if isinstance(given, int | float) else most
-            maximum = min(most, own)
-        elif isinstance(options.get("max"), int | float) and 1000 < options["max"] < 2**31:
-            self.notes.append(f"{name}: up to {options['max']:g}; does it cost time or memory?")
-        return InputRule(kind=kind, maximum=maximum)
+        if most is not None and (own is None or own > 1):  # up to 1 it is a share of something
+            return InputRule(kind=kind, maximum=most if own is None else min(most, own))
+        if own is not None and 1000 < own < 2**31:
+            self.notes.append(f"{name}: up to {own:g}; does it cost time or memory?")
+        return InputRule(kind=kind)
 
     def _link(self, name: str, kind: str) -> None:
         parts = set(kind.split(","))
