@@ -158,7 +158,7 @@ class _Guess:
             self._dynamic(name, options)
         elif kind in ("INT", "FLOAT"):
             self.inputs[name] = self._numeric(name, _KINDS[kind], options)
-        elif kind in _KINDS:
+        elif isinstance(kind, str) and kind in _KINDS:
             self.inputs[name] = InputRule(kind=_KINDS[kind])
         elif isinstance(kind, str) and _TYPE_NAME.fullmatch(kind):
             self._link(name, kind)
@@ -222,12 +222,16 @@ class _Guess:
 
     def _dynamic(self, name: str, options: Mapping[str, Any]) -> None:
         choices = options.get("options")
-        keys: list[str] = []
         self.inputs[name] = InputRule(kind=InputKind.CHOICE)  # its place: before its members
-        for choice in choices if isinstance(choices, list) else ():
-            keys.append(str(choice["key"]))
-            for section in choice.get("inputs", {}).values():
-                for member, spec in section.items():
+        keys: list[str] = []
+        for choice in choices if isinstance(choices, list) else [None]:
+            sections = choice.get("inputs") if isinstance(choice, dict) else None
+            if not isinstance(sections, dict) or not isinstance(choice.get("key"), str):
+                self._refuse(name, "offers choices in no known form")
+                return
+            keys.append(choice["key"])
+            for section in sections.values():
+                for member, spec in section.items() if isinstance(section, dict) else ():
                     self.input(f"{name}.{member}", spec)
         self.inputs[name] = InputRule(kind=InputKind.CHOICE, options=tuple(keys))
 

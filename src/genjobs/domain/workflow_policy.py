@@ -42,6 +42,8 @@ _LINKED: Final = frozenset(
 #: Neither kept nor looked at: genjobs sets them when the workflow is bound.
 _REPLACED: Final = frozenset({InputKind.FORCED, InputKind.PREFIX})
 _MOST_NUMBERS: Final = 16
+#: Characters of a value that goes nowhere in which an address is looked for.
+_LOOKED_AT: Final = 4096
 _Fault = str | None
 
 
@@ -96,7 +98,7 @@ class _NodeJudge:
                 if _text_has_address(value):
                     self._refuse(name, "holds an address")
                 if rule is not None and isinstance(value, str):
-                    kept[name] = value
+                    kept[name] = value[-limits.MAX_LINE_CHARS :]
             elif value is not None:  # null is what an export holds where nothing is chosen
                 kept[name] = self._judged(name, value, rule)
         return Node(id=self.node.id, class_type=self.node.class_type, inputs=kept)
@@ -193,11 +195,9 @@ def _text_fault(value: object, longest: int, fault_of: Any) -> _Fault:
 
 
 def _text_has_address(value: object) -> bool:
-    if isinstance(value, str):
-        return has_address(value)
     if isinstance(value, dict):
-        return has_address(json.dumps(value, ensure_ascii=False))
-    return False
+        value = json.dumps(value, ensure_ascii=False)
+    return isinstance(value, str) and has_address(value[:_LOOKED_AT])
 
 
 def _is_set_of_numbers(value: object) -> bool:

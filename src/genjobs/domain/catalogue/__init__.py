@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from genjobs.domain.catalogue.entries import Budget, InputKind, InputRule, NodeClass
 from genjobs.domain.catalogue.reading import Extension, entry_document, read_extension
-from genjobs.domain.catalogue.shipped import NodeCatalogue, reviewed_against, shipped_classes
+from genjobs.domain.catalogue.shipped import (
+    Narrowing,
+    NodeCatalogue,
+    reviewed_against,
+    shipped_classes,
+)
 
 __all__ = [
     "Budget",
     "Extension",
     "InputKind",
     "InputRule",
+    "Narrowing",
     "NodeCatalogue",
     "NodeClass",
     "entry_document",

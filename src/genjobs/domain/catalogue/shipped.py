@@ -8,7 +8,7 @@ each reviewed against the version it names. They change with the GPU image.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -44,6 +44,15 @@ def reviewed_against() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """What a tenant takes away from the deployment's catalogue; it cannot add to it."""
+
+    #: Only these classes stay; None keeps all.
+    allowed: frozenset[str] | None = None
+    denied: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCatalogue:
     """The node classes that a workflow may use. What is not listed is refused."""
 
@@ -53,24 +62,15 @@ class NodeCatalogue:
         """Return the entry of a class, None when the class is not allowed."""
         return self.classes.get(class_type)
 
-    def narrowed(
-        self, *, allowed: Iterable[str] | None = None, denied: Iterable[str] = ()
-    ) -> NodeCatalogue:
-        """
-        Return a catalogue with fewer classes; no entry is added or changed.
-
-        Args:
-            allowed: Only these stay; None keeps all. A name that is not listed adds nothing.
-            denied: These go.
-        """
-        kept = self.classes.keys() if allowed is None else self.classes.keys() & set(allowed)
-        gone = frozenset(denied)
+    def narrowed(self, narrowing: Narrowing) -> NodeCatalogue:
+        """Return a catalogue with fewer classes; no entry is added or changed."""
+        kept, gone = narrowing.allowed, narrowing.denied
         return NodeCatalogue(
             classes=frozen(
                 {
                     name: known
                     for name, known in self.classes.items()
-                    if name in kept and name not in gone
+                    if (kept is None or name in kept) and name not in gone
                 }
             )
         )
@@ -81,4 +81,4 @@ class NodeCatalogue:
 
     def extended(self, extension: Extension) -> NodeCatalogue:
         """Return the catalogue that a deployment's own entries make of this one."""
-        return self.widened(extension.classes).narrowed(denied=extension.deny)
+        return self.widened(extension.classes).narrowed(Narrowing(denied=extension.deny))
