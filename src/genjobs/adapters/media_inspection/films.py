@@ -10,12 +10,18 @@ ever opened. Runs in a confined process only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, Final
 
 import av
 import av.audio.frame
+import av.codec
+import av.container
 import av.error
+import av.sidedata
+import av.subtitles
 import av.video.frame
 from av.container import InputContainer
 from av.packet import Packet
@@ -25,6 +31,11 @@ from genjobs.adapters.media_inspection.verdicts import Found, Reason, Refused
 from genjobs.domain import media
 from genjobs.domain.media import MediaKind, MediaType
 from genjobs.domain.media_limits import MediaLimits
+
+# What PyAV loads on its own when a stream asks for it: too late in a confined process.
+for _package in (av.audio, av.codec, av.container, av.sidedata, av.subtitles, av.video):
+    for _module in pkgutil.iter_modules(_package.__path__, f"{_package.__name__}."):
+        importlib.import_module(_module.name)
 
 DEMUXERS: Final[Mapping[MediaType, str]] = {
     media.MP4: "mov",
@@ -111,11 +122,11 @@ class _Reading:
             raise Refused(Reason.DURATION)
         self._tallies = {one.index: _Tally(one) for one in (*self._video, *self._audio)}
         for stream in (*self._video, *self._audio):
-            context = stream.codec_context
-            # Without a decoder there is no context, whatever the annotation says.
-            if context is None or context.codec.name not in decoders:
+            # There is no context, whatever the annotation says, where FFmpeg has no decoder.
+            decoder = getattr(stream.codec_context, "codec", None)
+            if decoder is None or decoder.name not in decoders:
                 raise Refused(Reason.CODEC)
-            context.thread_count = 1
+            stream.codec_context.thread_count = 1
         for video in self._video:
             self._check_size(video.codec_context.width, video.codec_context.height)
             video.codec_context.options = {"max_pixels": str(limits.video_pixels)}
@@ -170,7 +181,7 @@ class _Reading:
                 tally.stream.codec_context.skip_frame = "NONKEY"
         tally.fed += 1
         try:
-            frames = packet.decode()
+            frames: Sequence[Any] = packet.decode()
         except (EOFError, MemoryError):
             raise
         except (av.error.FFmpegError, ValueError):
