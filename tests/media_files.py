@@ -6,6 +6,7 @@ import io
 import math
 import random
 import struct
+import tempfile
 import zlib
 from array import array
 from collections.abc import Callable
@@ -73,8 +74,8 @@ def film(
     video_options: dict[str, str] | None = None,
 ) -> bytes:
     """Return a film of moving noise and a tone; ``streams`` is the number of tracks of each."""
-    file = io.BytesIO()
-    with av.open(file, "w", format=container, container_options=container_options or {}) as out:
+    with tempfile.NamedTemporaryFile() as file:  # by name, which some ways of writing read again
+        out = av.open(file.name, "w", format=container, options=container_options or {})
         videos, audios = [], []
         for _ in range(streams):
             if video:
@@ -90,7 +91,8 @@ def film(
                     out.add_stream(audio, rate=sample_rate, layout=layout, options=strict)
                 )
         _fill(out, videos, audios, seconds, rate, size, sample_rate, layout)
-    return file.getvalue()
+        out.close()
+        return file.read()
 
 
 def _fill(
@@ -148,6 +150,13 @@ def png_header(width: int, height: int, depth: int = 8, colour: int = 2) -> tupl
     return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
 
 
+def tiny_gif(frames: int, width: int = 1, height: int = 1) -> bytes:
+    """Return a GIF whose frames are one pixel each, on a canvas of any size."""
+    frame = b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\x00\x02\x02\x44\x01\x00"
+    head = b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\x00\x00" + bytes(3) + b"\xff" * 3
+    return head + frame * frames + b"\x3b"
+
+
 def box(kind: bytes, *parts: bytes) -> bytes:
     """Return a box of an ISO file."""
     data = b"".join(parts)
@@ -159,3 +168,41 @@ def patched(data: bytes, find: bytes, change: Callable[[bytes], bytes], length: 
     assert data.count(find) == 1, data.count(find)
     at = data.index(find) + len(find)
     return data[:at] + change(data[at : at + length]) + data[at + length :]
+
+
+def edited(data: bytes, path: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Return an ISO file with the content of each box at ``path`` changed, lengths mended."""
+    name, _, rest = path.partition(b"/")
+    result, at = b"", 0
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        content = data[at + 8 : at + length]
+        if kind == name:
+            content = edited(content, rest, change) if rest else change(content)
+        result += box(kind, content)
+        at += length
+    return result
+
+
+def element(name: str, data: bytes) -> bytes:
+    """Return an element of EBML; ``name`` is its id in hexadecimal."""
+    return bytes.fromhex(name) + struct.pack(">Q", 1 << 56 | len(data)) + data
+
+
+def matroska_of_tracks(count: int) -> bytes:
+    """Return a Matroska file that lists tracks of PCM and has no samples."""
+    tracks = b"".join(
+        element(
+            "AE",
+            element("D7", struct.pack(">H", number))
+            + element("73C5", struct.pack(">H", number))
+            + element("83", b"\x02")
+            + element("86", b"A_PCM/INT/LIT")
+            + element("E1", element("B5", struct.pack(">d", 48_000.0)) + element("9F", b"\x01")),
+        )
+        for number in range(1, count + 1)
+    )
+    header = element("1A45DFA3", element("4282", b"matroska"))
+    block = b"\x81\x00\x00\x80" + bytes(960)
+    cluster = element("1F43B675", element("E7", b"\x00") + element("A3", block))
+    return header + element("18538067", element("1654AE6B", tracks) + cluster)

@@ -63,6 +63,7 @@ _VIDEO_DECODERS: Final = frozenset(
 #: first pictures of a clip that was cut out of a longer one.
 _ERRORS_ALLOWED: Final = 3
 _ERROR_SHARE_ALLOWED: Final = 0.05
+_FLAC_SLACK: Final = 0.01  # seconds
 
 
 def prove(file: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Found:
@@ -157,6 +158,10 @@ class _Reading:
             self._decode(packet, tally)
         for tally in self._tallies.values():
             tally.check()
+        if self._media_type == media.FLAC:  # whose header counts the samples, or says nothing
+            declared = (self._container.duration or 0) / av.time_base
+            if max(one.sounding for one in self._tallies.values()) < declared - _FLAC_SLACK:
+                raise Refused(Reason.CUT_OFF)
         for video in self._video:
             tally = self._tallies[video.index]
             if tally.packets < video.frames and self._media_type in (media.MP4, media.MOV):
