@@ -81,6 +81,7 @@ async def test_every_accepted_type_passes(desk: Desk, extension: str) -> None:
         ("mp4", "libx265", None),
         ("mp4", "libsvtav1", "libopus"),
         ("mp4", "mpeg4", "libmp3lame"),
+        ("mp4", "libvpx-vp9", "libopus"),
         ("mp4", "libx264", "ac3"),
         ("mov", "prores_ks", "pcm_s16le"),
         ("mov", "mjpeg", "pcm_s24le"),
@@ -149,6 +150,16 @@ async def test_clip_with_timecode_and_subtitles_passes(desk: Desk) -> None:
     content = file.getvalue()
     assert b"tmcd" in content
     assert (await desk.accepts(content)).frames == 25
+
+
+async def test_clip_with_a_second_sound_that_nothing_here_decodes_passes(desk: Desk) -> None:
+    def unknown(content: bytes) -> bytes:
+        assert (content.count(b"mp4a"), content.count(b"esds")) == (1, 1)
+        return content.replace(b"mp4a", b"apac").replace(b"esds", b"free")
+
+    facts = await desk.accepts(unknown(GOOD[".mp4"]))
+    assert (facts.media_type, facts.frames) == (media.MP4, 25)
+    await desk.refuses(unknown(GOOD[".m4a"]), saying="codec")
 
 
 def id3(*frames: tuple[bytes, bytes], size: int | None = None) -> bytes:
@@ -286,6 +297,7 @@ async def test_list_of_other_files_is_refused_whatever_it_starts_with(
 
 def alias(path: bytes) -> bytes:
     """Return a data reference of QuickTime to another file."""
+    path += b"\x00" * (len(path) % 2)
     record = bytes(10) + b"\x04disk".ljust(28, b"\x00") + bytes(12) + b"\x01x".ljust(64, b"\x00")
     record += bytes(16) + struct.pack(">HH", 0, 0) + bytes(16)
     record += struct.pack(">HH", 2, len(path)) + path + b"\xff\xff"

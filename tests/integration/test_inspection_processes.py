@@ -99,6 +99,7 @@ async def test_confined_process_has_nothing_but_its_file(
     assert os.readlink(f"/proc/{child}/fd/2") == "/dev/null"
     assert status["NoNewPrivs"] == "1"
     assert status["Threads"] == "1"
+    assert Path(f"/proc/{child}/oom_score_adj").read_text() == "1000\n"
     if os.geteuid() == 0:
         assert set(status["Uid"].split()) == {"65534"}
         assert set(status["Gid"].split()) == {"65534"}
@@ -244,7 +245,7 @@ async def test_many_inspections_leave_nothing_behind(
     pid = await warm_process(inspector)
     descriptors = len(os.listdir("/proc/self/fd"))
     inner = len(os.listdir(f"/proc/{pid}/fd"))
-    for _ in range(20):
+    for _ in range(8):
         await asyncio.gather(*(inspector.inspect(quick) for _ in range(10)))
     assert len(os.listdir("/proc/self/fd")) == descriptors
     await until(lambda: len(os.listdir(f"/proc/{pid}/fd")) == inner)
@@ -313,6 +314,7 @@ async def test_films_do_not_keep_pictures_waiting(
 
 
 async def test_no_more_files_at_a_time_than_allowed(slow: Path) -> None:
+    slow.write_bytes(tiny_gif(200, 1_600, 1_600))
     async with SubprocessInspector(LIMITS, concurrency=1) as narrow:
         pid = await warm_process(narrow)
         tasks = [asyncio.create_task(narrow.inspect(slow)) for _ in range(3)]

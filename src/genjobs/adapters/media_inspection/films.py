@@ -117,15 +117,14 @@ class _Reading:
         self._audio = list(container.streams.audio)
         if len(self._video) + len(self._audio) > limits.media_streams:
             raise Refused(Reason.STREAMS)
+        self._set_aside_unknown()
         self._check_kind()
         self._longest = limits.video_seconds if self._video else limits.audio_seconds
         if (container.duration or 0) > self._longest * av.time_base:
             raise Refused(Reason.DURATION)
         self._tallies = {one.index: _Tally(one) for one in (*self._video, *self._audio)}
         for stream in (*self._video, *self._audio):
-            # There is no context, whatever the annotation says, where FFmpeg has no decoder.
-            decoder = getattr(stream.codec_context, "codec", None)
-            if decoder is None or decoder.name not in decoders:
+            if stream.codec_context.codec.name not in decoders:
                 raise Refused(Reason.CODEC)
             stream.codec_context.thread_count = 1
         for video in self._video:
@@ -134,6 +133,18 @@ class _Reading:
         for audio in self._audio:
             self._check_sound(audio.codec_context.sample_rate, audio.codec_context.channels)
         self._decoded_pixels = 0
+
+    def _set_aside_unknown(self) -> None:
+        """
+        Take a stream for data that FFmpeg has no decoder for: ComfyUI cannot decode it either.
+
+        A phone's clip has its sound twice, and the second one may be such a stream.
+        """
+        before = self._video, self._audio
+        self._video = [one for one in self._video if _has_decoder(one)]
+        self._audio = [one for one in self._audio if _has_decoder(one)]
+        if before != ([], []) and not self._video and not self._audio:
+            raise Refused(Reason.CODEC)
 
     def _check_kind(self) -> None:
         if self._media_type.kind is MediaKind.AUDIO:
@@ -239,14 +250,21 @@ class _Tally:
             return
         start = float(at * packet.time_base)
         end = start + float((packet.duration or 0) * packet.time_base)
-        self._first = start if self._first is None else min(self._first, start)
-        self._last = max(self._last, end) if self.packets > 1 else end
+        if self._first is None:
+            self._first, self._last = start, end
+        else:
+            self._first, self._last = min(self._first, start), max(self._last, end)
 
     def check(self) -> None:
         """Raise ``Refused`` unless the stream decoded."""
         allowed = _ERRORS_ALLOWED + _ERROR_SHARE_ALLOWED * self.fed
         if not self.frames or self.errors > allowed:
             raise Refused(Reason.BROKEN)
+
+
+def _has_decoder(stream: Stream) -> bool:
+    # There is no context where there is no decoder, whatever the annotation says.
+    return getattr(stream, "codec_context", None) is not None
 
 
 def _is_cover(stream: Stream) -> bool:
