@@ -7,9 +7,13 @@ from pathlib import Path
 from genjobs.domain.errors import (
     DownloadFailed,
     DownloadTooLarge,
+    GenjobsError,
+    MediaContentRefused,
     MediaTypeRefused,
+    Unavailable,
 )
-from genjobs.domain.media import SNIFF_BYTES, UNKNOWN, sniff
+from genjobs.domain.media import ACCEPTED_INPUTS, PNG, SNIFF_BYTES, sniff
+from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.ports import MediaFacts
 from genjobs.domain.url_policy import UrlPolicy
 
@@ -42,12 +46,38 @@ class MemoryUrlFetcher:
 
 
 class HeadInspector:
-    """The ``MediaInspector`` port for tests that do not care for what follows the first bytes."""
+    """
+    The ``MediaInspector`` port that reads no further than headers, but for a PNG's end.
+
+    Put errors into :attr:`refusals` to have the next inspections raise them, in their order.
+    """
+
+    def __init__(self, limits: MediaLimits | None = None) -> None:
+        self._limits = limits or MediaLimits()
+        self.refusals: list[GenjobsError] = []
 
     async def inspect(self, path: Path) -> MediaFacts:
         """See the port."""
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as exc:
+            raise Unavailable("The file cannot be read just now.") from exc
+        if self.refusals:
+            raise self.refusals.pop(0)
         media_type = sniff(content[:SNIFF_BYTES])
-        if media_type is UNKNOWN:
+        if media_type not in ACCEPTED_INPUTS:
             raise MediaTypeRefused("The content is of no type that is accepted.")
-        return MediaFacts(media_type=media_type, bytes=len(content))
+        if len(content) > self._limits.bytes:
+            raise MediaContentRefused(
+                f"The file has {len(content)} bytes; at most {self._limits.bytes} are allowed."
+            )
+        if media_type != PNG:
+            return MediaFacts(media_type=media_type, bytes=len(content))
+        width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+        if width * height > self._limits.picture_pixels:
+            raise MediaContentRefused(f"The picture has {width} x {height} pixels: too many.")
+        if not width or not height or b"IEND" not in content:
+            raise MediaContentRefused("The file is broken.")
+        return MediaFacts(
+            media_type=media_type, bytes=len(content), width=width, height=height, frames=1
+        )

@@ -10,6 +10,7 @@ is killed; when the control socket is, all are, and this one ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -176,7 +177,7 @@ def _kill(pid: int) -> None:
 
 
 def judge(content: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Found | Refused:
-    """Return the verdict over an open file; whatever it makes the decoders do, it has one."""
+    """Return the verdict over an open file; what raises is a fault of ours."""
     try:
         content.seek(0)
         if structure.is_cut_off(content, media_type, os.fstat(content.fileno()).st_size):
@@ -189,6 +190,10 @@ def judge(content: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Fou
         return refused
     except MemoryError:
         return Refused(Reason.MEMORY)
+    except OSError as exc:
+        if exc.errno == errno.EMFILE:  # something was to be loaded that should have been already
+            raise
+        return Refused(Reason.BROKEN, detail=type(exc).__name__[:60])
     except Exception as exc:
         return Refused(Reason.BROKEN, detail=type(exc).__name__[:60])
 

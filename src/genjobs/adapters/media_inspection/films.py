@@ -10,12 +10,18 @@ ever opened. Runs in a confined process only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, Final
 
 import av
 import av.audio.frame
+import av.codec
+import av.container
 import av.error
+import av.sidedata
+import av.subtitles
 import av.video.frame
 from av.container import InputContainer
 from av.packet import Packet
@@ -25,6 +31,11 @@ from genjobs.adapters.media_inspection.verdicts import Found, Reason, Refused
 from genjobs.domain import media
 from genjobs.domain.media import MediaKind, MediaType
 from genjobs.domain.media_limits import MediaLimits
+
+# What PyAV loads on its own when a stream asks for it: too late in a confined process.
+for _package in (av.audio, av.codec, av.container, av.sidedata, av.subtitles, av.video):
+    for _module in pkgutil.iter_modules(_package.__path__, f"{_package.__name__}."):
+        importlib.import_module(_module.name)
 
 DEMUXERS: Final[Mapping[MediaType, str]] = {
     media.MP4: "mov",
@@ -52,6 +63,7 @@ _VIDEO_DECODERS: Final = frozenset(
 #: first pictures of a clip that was cut out of a longer one.
 _ERRORS_ALLOWED: Final = 3
 _ERROR_SHARE_ALLOWED: Final = 0.05
+_FLAC_SLACK: Final = 0.01  # seconds
 
 
 def prove(file: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Found:
@@ -105,23 +117,34 @@ class _Reading:
         self._audio = list(container.streams.audio)
         if len(self._video) + len(self._audio) > limits.media_streams:
             raise Refused(Reason.STREAMS)
+        self._set_aside_unknown()
         self._check_kind()
         self._longest = limits.video_seconds if self._video else limits.audio_seconds
         if (container.duration or 0) > self._longest * av.time_base:
             raise Refused(Reason.DURATION)
         self._tallies = {one.index: _Tally(one) for one in (*self._video, *self._audio)}
         for stream in (*self._video, *self._audio):
-            context = stream.codec_context
-            # Without a decoder there is no context, whatever the annotation says.
-            if context is None or context.codec.name not in decoders:
+            if stream.codec_context.codec.name not in decoders:
                 raise Refused(Reason.CODEC)
-            context.thread_count = 1
+            stream.codec_context.thread_count = 1
         for video in self._video:
             self._check_size(video.codec_context.width, video.codec_context.height)
             video.codec_context.options = {"max_pixels": str(limits.video_pixels)}
         for audio in self._audio:
             self._check_sound(audio.codec_context.sample_rate, audio.codec_context.channels)
         self._decoded_pixels = 0
+
+    def _set_aside_unknown(self) -> None:
+        """
+        Take a stream for data that FFmpeg has no decoder for: ComfyUI cannot decode it either.
+
+        A phone's clip has its sound twice, and the second one may be such a stream.
+        """
+        before = self._video, self._audio
+        self._video = [one for one in self._video if _has_decoder(one)]
+        self._audio = [one for one in self._audio if _has_decoder(one)]
+        if before != ([], []) and not self._video and not self._audio:
+            raise Refused(Reason.CODEC)
 
     def _check_kind(self) -> None:
         if self._media_type.kind is MediaKind.AUDIO:
@@ -146,6 +169,10 @@ class _Reading:
             self._decode(packet, tally)
         for tally in self._tallies.values():
             tally.check()
+        if self._media_type == media.FLAC:  # whose header counts the samples, or says nothing
+            declared = (self._container.duration or 0) / av.time_base
+            if max(one.sounding for one in self._tallies.values()) < declared - _FLAC_SLACK:
+                raise Refused(Reason.CUT_OFF)
         for video in self._video:
             tally = self._tallies[video.index]
             if tally.packets < video.frames and self._media_type in (media.MP4, media.MOV):
@@ -170,7 +197,7 @@ class _Reading:
                 tally.stream.codec_context.skip_frame = "NONKEY"
         tally.fed += 1
         try:
-            frames = packet.decode()
+            frames: Sequence[Any] = packet.decode()
         except (EOFError, MemoryError):
             raise
         except (av.error.FFmpegError, ValueError):
@@ -223,14 +250,21 @@ class _Tally:
             return
         start = float(at * packet.time_base)
         end = start + float((packet.duration or 0) * packet.time_base)
-        self._first = start if self._first is None else min(self._first, start)
-        self._last = max(self._last, end) if self.packets > 1 else end
+        if self._first is None:
+            self._first, self._last = start, end
+        else:
+            self._first, self._last = min(self._first, start), max(self._last, end)
 
     def check(self) -> None:
         """Raise ``Refused`` unless the stream decoded."""
         allowed = _ERRORS_ALLOWED + _ERROR_SHARE_ALLOWED * self.fed
         if not self.frames or self.errors > allowed:
             raise Refused(Reason.BROKEN)
+
+
+def _has_decoder(stream: Stream) -> bool:
+    # There is no context where there is no decoder, whatever the annotation says.
+    return getattr(stream, "codec_context", None) is not None
 
 
 def _is_cover(stream: Stream) -> bool:

@@ -183,7 +183,8 @@ def _verdict(end: End) -> Found | Refused:
             return Refused(Reason.BROKEN)
     if end.status == -signal.SIGXCPU:
         return Refused(Reason.CPU)
-    if end.status == -signal.SIGKILL:  # the machine is short of memory: the limit is our own
+    if end.status > 0 or end.status == -signal.SIGKILL:  # it failed, or the machine lacks memory
+        _log.error("media_inspection.failed", status=end.status)
         raise Unavailable(_cannot())
     return Refused(Reason.BROKEN)  # it brought the decoder down
 

@@ -162,6 +162,12 @@ def _end(said: bytes) -> End:
     rest, _, last = said.rstrip(b"\n").rpartition(b"\n")
     try:
         end: dict[str, Any] = json.loads(last)
-        return End(said=rest.strip(b"\n"), **end)
-    except (ValueError, TypeError, RecursionError) as exc:
+        return End(
+            said=rest.strip(b"\n"),
+            status=int(end["status"]),
+            timed_out=bool(end["timed_out"]),
+            cpu_seconds=float(end["cpu_seconds"]),
+            resident_bytes=int(end["resident_bytes"]),
+        )
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as exc:
         raise ProcessLost("it does not say how a process ended") from exc

@@ -24,6 +24,7 @@ from genjobs.testing.contracts.ingest_ledger import (
     IngestBackend,
     IngestLedgerContract,
 )
+from genjobs.testing.contracts.inspection import MediaInspectorContract
 from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
@@ -56,6 +57,7 @@ __all__ = [
     "JobRacesContract",
     "JobStoreContract",
     "JobsBackend",
+    "MediaInspectorContract",
     "MediaProbeContract",
     "SignalsContract",
     "SignedFilesContract",
