@@ -225,11 +225,12 @@ class _Guess:
         self.inputs[name] = InputRule(kind=InputKind.CHOICE)  # its place: before its members
         keys: list[str] = []
         for choice in choices if isinstance(choices, list) else [None]:
-            sections = choice.get("inputs") if isinstance(choice, dict) else None
-            if not isinstance(sections, dict) or not isinstance(choice.get("key"), str):
-                self._refuse(name, "offers choices in no known form")
-                return
-            keys.append(choice["key"])
+            match choice:
+                case {"key": str(key), "inputs": dict(sections)}:
+                    keys.append(key)
+                case _:
+                    self._refuse(name, "offers choices in no known form")
+                    return
             for section in sections.values():
                 for member, spec in section.items() if isinstance(section, dict) else ():
                     self.input(f"{name}.{member}", spec)
