@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from tests.e2e.processes import (
 )
 
 pytestmark = pytest.mark.e2e
+
+#: To a worker whose ComfyUI is an address the simulator's own nodes are like any custom nodes.
+SIMULATOR_NODES = str(files("genjobs.simulator") / "node_entries.json")
 
 
 def body(workflow: dict[str, Any], **parts: Any) -> dict[str, Any]:
@@ -166,7 +170,12 @@ async def test_big_output_and_ten_inputs_leave_the_workers_memory_flat(data: Pat
             *("serve", "--port", "0", "--no-worker"),
         ) as serve,
         client(await base_url(serve)) as http,
-        running(data, "worker", GENJOBS_COMFYUI_URL=await base_url(simulator)) as worker,
+        running(
+            data,
+            "worker",
+            GENJOBS_COMFYUI_URL=await base_url(simulator),
+            GENJOBS_NODE_CATALOGUE=SIMULATOR_NODES,
+        ) as worker,
     ):
         await worker.says("worker.started")
         first = (await http.post("/v1/jobs", json=body(small, media=media))).raise_for_status()

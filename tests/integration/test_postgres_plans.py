@@ -12,7 +12,7 @@ import pytest
 
 from genjobs.adapters.postgres import PostgresJobStore, open_pool
 from genjobs.adapters.postgres.job_store import _GET, _listing
-from genjobs.adapters.postgres.pool import connect_arguments
+from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
 from genjobs.domain.ids import JobId
 from genjobs.domain.job import JobQuery
 from genjobs.domain.tenancy import Reach
@@ -21,11 +21,16 @@ from genjobs.testing.clock import BEGINNING
 from tests.postgres import Database
 
 
-@pytest.fixture(params=["before ANALYZE", "after ANALYZE"])
+@pytest.fixture(params=["never analyzed", "analyzed when other", "after ANALYZE"])
 async def skewed(database: Database, request: pytest.FixtureRequest) -> Reach:
     """One tenant with 30,000 jobs of one user, and 300 tenants with ten each."""
-    # A table that filled faster than statistics were taken is planned for as if it were empty.
+    # A table that filled faster than statistics were taken is planned for as if it were empty, or
+    # as what it was before.
     await database.execute("ALTER TABLE genjobs.jobs SET (autovacuum_enabled = false)")
+    if request.param == "analyzed when other":
+        await _a_few_finished_jobs(database)
+        await database.execute("ANALYZE genjobs.jobs")
+        await database.execute("TRUNCATE genjobs.tenants CASCADE")
     big = a_tenant_id()
     await database.execute(
         "INSERT INTO genjobs.tenants SELECT id, 't', now() FROM "
@@ -47,6 +52,23 @@ async def skewed(database: Database, request: pytest.FixtureRequest) -> Reach:
     if request.param == "after ANALYZE":
         await database.execute("ANALYZE genjobs.jobs")
     return Reach(tenant_id=big, user_id="u_1")
+
+
+async def _a_few_finished_jobs(database: Database) -> None:
+    await database.execute(
+        "INSERT INTO genjobs.tenants SELECT gen_random_uuid(), 't', now() "
+        "FROM generate_series(1, 9)"
+    )
+    await database.execute(
+        """
+        INSERT INTO genjobs.jobs (tenant_id, id, user_id, status, eligible, eligible_at, not_before,
+            priority, created_at, queue_deadline, queue_timeout, run_timeout, retention, inputs,
+            metadata)
+        SELECT t.id, gen_random_uuid(), 'u_' || n, 'completed', true, now(), now(), 0, now(), now(),
+            '30 min', '10 min', '7 d', '[]', '{}'
+        FROM genjobs.tenants t, generate_series(1, 20) n
+        """
+    )
 
 
 async def test_big_listings_and_picks_walk_an_index(database: Database, skewed: Reach) -> None:
@@ -93,9 +115,9 @@ async def test_big_listings_and_picks_walk_an_index(database: Database, skewed: 
 
 async def _generic_plan(url: str, statement: str, values: list[Any]) -> dict[str, Any]:
     """Return the plan that a prepared statement gets once it is planned for all values."""
-    settings = {"plan_cache_mode": "force_generic_plan", "enable_bitmapscan": "off"}
-    connection = await asyncpg.connect(**connect_arguments(url), server_settings=settings)
+    connection = await asyncpg.connect(**connect_arguments(url), **session_arguments(url))
     try:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
         rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *values)
         return json.loads(rows[0][0])[0]["Plan"]  # type: ignore[no-any-return]
     finally:
