@@ -42,7 +42,7 @@ class TestPostgresIngestLedger(IngestLedgerContract):
     async def backend(self, database: Database) -> AsyncIterator[IngestBackend]:
         tenants = (a_tenant_id(), a_tenant_id())
         for tenant in tenants:
-            await administration.ensure_tenant(database.owner, tenant, "test")
+            await administration.ensure_tenant(database.owner, tenant, f"test {tenant}")
         async with open_pool(database.api) as api, open_pool(database.worker) as worker:
             yield IngestBackend(
                 store=PostgresJobStore(api),

@@ -35,7 +35,7 @@ def memory() -> JobsBackend:
 async def postgres(database: Database) -> AsyncIterator[JobsBackend]:
     tenants = (a_tenant_id(), a_tenant_id())
     for tenant in tenants:
-        await administration.ensure_tenant(database.owner, tenant, "test")
+        await administration.ensure_tenant(database.owner, tenant, f"test {tenant}")
     async with open_pool(database.api) as api, open_pool(database.worker) as worker:
         yield JobsBackend(
             store=PostgresJobStore(api),

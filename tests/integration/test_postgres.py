@@ -131,7 +131,7 @@ async def test_worker_role_can_do_no_more_than_it_needs(database: Database, stat
 
 async def test_job_rows_are_small_and_hold_no_workflow(database: Database) -> None:
     owner = an_owner()
-    await administration.ensure_tenant(database.owner, owner.tenant_id, "test")
+    await administration.ensure_tenant(database.owner, owner.tenant_id, f"test {owner.tenant_id}")
     big = {"1": {"class_type": "PreviewAny", "inputs": {"source": "x" * 500_000}}}
     async with open_pool(database.api) as pool:
         await PostgresJobStore(pool).create(a_new_job(owner, workflow=big))
@@ -150,13 +150,13 @@ async def test_unmigrated_database_is_unavailable(server: str) -> None:
 
 async def test_unreachable_database_is_unavailable_and_comes_back(database: Database) -> None:
     owner = an_owner()
-    await administration.ensure_tenant(database.owner, owner.tenant_id, "test")
+    await administration.ensure_tenant(database.owner, owner.tenant_id, f"test {owner.tenant_id}")
     async with open_pool("postgresql+asyncpg://x@127.0.0.1:1/x") as pool:
         with pytest.raises(Unavailable):
             await PostgresJobStore(pool).check()
     async with open_pool(database.api) as pool:
         store = PostgresJobStore(pool)
-        job, _ = await store.create(a_new_job(owner))
+        job = (await store.create(a_new_job(owner))).job
         # Every connection is cut, as by a restart of the server.
         await database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'genjobs_api'"

@@ -28,7 +28,7 @@ from tests.postgres import Database
 @pytest.fixture
 async def owner(database: Database) -> Owner:
     owner = an_owner()
-    await administration.ensure_tenant(database.owner, owner.tenant_id, "test")
+    await administration.ensure_tenant(database.owner, owner.tenant_id, f"test {owner.tenant_id}")
     return owner
 
 
@@ -70,7 +70,7 @@ async def test_transaction_pooler_mode_prepares_nothing(database: Database, owne
     ):
         store, ledger = PostgresJobStore(api), PostgresJobLedger(worker, Deadlines())
         for _ in range(8):
-            job, _ = await store.create(a_new_job(owner))
+            job = (await store.create(a_new_job(owner))).job
             await ledger.dispatch(now=BEGINNING, limit=1)
             assert await store.get(_reach(owner), job.id) is not None
         [prepared] = await api.rows(
@@ -87,7 +87,7 @@ async def test_server_that_falls_silent_is_unavailable_in_bounded_time(
         open_pool(url, size=1, command_seconds=0.5) as pool,
     ):
         store = PostgresJobStore(pool)
-        job, _ = await store.create(a_new_job(owner))
+        job = (await store.create(a_new_job(owner))).job
         silence.set()  # connections stay open and nothing passes, as behind a dead NAT entry
         begun = time.monotonic()
         with pytest.raises(Unavailable):

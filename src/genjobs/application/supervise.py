@@ -63,6 +63,7 @@ class Supervise:
         ingests_rescued = await self._drain(
             "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
         )
+        pruned = await self.ledger.prune(now=now, limit=_BATCH)
         if expired or reclaimed or rescued or ingests_rescued:
             self.signals.wake()
         overview = await self.ledger.overview(now=now)
@@ -74,6 +75,8 @@ class Supervise:
             rescued=rescued,
             ingests_rescued=ingests_rescued,
             ingest_backlog=backlog,
+            pruned_keys=pruned.keys,
+            pruned_loads=pruned.loads,
             queued=overview.queued,
             running=overview.running,
             slots_free=overview.slots_free,

@@ -82,6 +82,16 @@ def job_text(job_id: JobId) -> str:
     return to_text(JOB_PREFIX, job_id)
 
 
+def tenant_text(tenant_id: TenantId) -> str:
+    """Return ``ten_...``."""
+    return to_text(TENANT_PREFIX, tenant_id)
+
+
+def parse_tenant_id(text: str) -> TenantId:
+    """Return the tenant id written as ``text``; ``ValueError`` when it is none."""
+    return TenantId(from_text(TENANT_PREFIX, text))
+
+
 def parse_job_id(text: str) -> JobId:
     """Return the job id written as ``text``; ``ValueError`` when it is none."""
     return JobId(from_text(JOB_PREFIX, text))

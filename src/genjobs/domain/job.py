@@ -17,6 +17,7 @@ from genjobs.domain.errors import JobFailure
 from genjobs.domain.ids import JobId
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.lifecycle import JobStatus, Phase
+from genjobs.domain.plans import Allowance
 from genjobs.domain.tenancy import Owner
 
 
@@ -146,11 +147,27 @@ class NewJob:
     queue_deadline: datetime
     run_timeout: timedelta
     retention: timedelta
+    #: Whether the caller asked for these: a default bows to the plan, a wish is refused.
+    run_timeout_asked: bool = False
+    retention_asked: bool = False
+    #: The plan that the user has from now on; None leaves it as it is.
+    plan: str | None = None
     idempotency: Idempotency | None = None
     #: Media still to be fetched: with any, the job is not eligible before they are stored.
     pending: tuple[PendingMedia, ...] = ()
     #: When the job fails if they are not; the queue deadline lies after it.
     ingest_deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """What became of a submit."""
+
+    job: Job
+    #: Whether it is the job of an earlier submit under the same key.
+    replayed: bool
+    #: What is left of the user's rate; None for a replay, and when there is no rate.
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

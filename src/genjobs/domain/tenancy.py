@@ -23,7 +23,12 @@ class Scope(StrEnum):
 
     JOBS_WRITE = "jobs:write"
     JOBS_READ = "jobs:read"
+    #: Reads across the tenant's users.
     TENANT_READ = "tenant:read"
+    #: Makes short-lived tokens for end users.
+    TOKENS_WRITE = "tokens:write"
+    #: Erases a user with all that is theirs.
+    USERS_ERASE = "users:erase"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class MemoryIngestLedger:
         if row is None:
             return self._repeated(execution)
         row.ingested_by.add(execution.execution_id)
+        self._jobs.tenants.add_bytes(row.job.owner, now, sum(entry.bytes for entry in inputs))
         row.ingest = None
         row.eligible_at = row.not_before = now
         row.step(

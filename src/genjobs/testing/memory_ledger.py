@@ -25,7 +25,7 @@ from genjobs.domain.attempts import (
     Stopped,
 )
 from genjobs.domain.errors import QueueTimeout, StaleAttempt, WorkerLost
-from genjobs.domain.ids import ExecutionId
+from genjobs.domain.ids import ExecutionId, TenantId
 from genjobs.domain.job import (
     Cancellation,
     CancelMethod,
@@ -34,8 +34,9 @@ from genjobs.domain.job import (
     Timings,
 )
 from genjobs.domain.lifecycle import JobEvent, JobStatus, Phase
-from genjobs.domain.ports import Overview
-from genjobs.domain.tenancy import Reach
+from genjobs.domain.limits import IDEMPOTENCY_LIFE
+from genjobs.domain.ports import Overview, Pruned
+from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing.memory_rows import MemoryJobs, Row, Slot
 
 
@@ -49,20 +50,46 @@ class MemoryJobLedger:
         """See the port."""
         given: list[Assignment] = []
         while len(given) < limit and self._taken() < self._jobs.window:
-            due = [row for row in self._jobs.waiting() if row.not_before <= now]
-            if not due:
+            row = self._next(now)
+            if row is None:
                 break
-            owner = due[0].job.owner
-            row = min(
-                (row for row in due if row.job.owner == owner),
-                key=lambda row: (-row.job.priority, row.job.id),
-            )
-            due[0].not_before, row.not_before = row.not_before, due[0].not_before
+            owner = row.job.owner
+            self._jobs.tenants.serve(owner)
             attempt = row.job.attempt + 1
             row.slot = Slot(attempt=attempt, start_deadline=now + self._jobs.deadlines.start)
             row.step(JobEvent.DISPATCHED, attempt=attempt)
             given.append(Assignment(owner=owner, job_id=row.job.id, attempt=attempt))
         return given
+
+    def _next(self, now: datetime) -> Row | None:
+        """Return the row whose turn it is, None when nobody may have a slot."""
+        tenants = self._jobs.tenants
+        by_owner: dict[Owner, list[Row]] = {}
+        for row in self._jobs.waiting():
+            if row.not_before <= now:
+                by_owner.setdefault(row.job.owner, []).append(row)
+
+        def under(limit: int | None, of: TenantId | Owner) -> bool:
+            return limit is None or self._jobs.in_flight(of) < limit
+
+        owners = [
+            owner
+            for owner in by_owner
+            if under(tenants.user_limits(owner).max_in_flight, owner)
+            and under(tenants.tenant_limits(owner.tenant_id).max_in_flight, owner.tenant_id)
+        ]
+        if not owners:
+            return None
+
+        def turn(owner: Owner) -> tuple[tuple[float, int], tuple[float, int]]:
+            in_flight = self._jobs.in_flight
+            return (
+                tenants.share(owner.tenant_id, in_flight(owner.tenant_id)),
+                tenants.share(owner, in_flight(owner)),
+            )
+
+        mine = by_owner[min(owners, key=turn)]
+        return min(mine, key=lambda row: (-row.job.priority, row.job.id))
 
     async def start(
         self, assignment: Assignment, execution_id: ExecutionId, *, now: datetime
@@ -131,6 +158,9 @@ class MemoryJobLedger:
                     receipt = dataclasses.replace(
                         receipt, method=CancelMethod.TOO_LATE, gpu_seconds_after_request=0.0
                     )
+                self._jobs.tenants.add_bytes(
+                    row.job.owner, now, sum(output.bytes for output in outcome.outputs)
+                )
                 row.step(
                     JobEvent.COMPLETED,
                     finished_at=now,
@@ -215,6 +245,13 @@ class MemoryJobLedger:
             row.slot = None
             row.step(JobEvent.START_MISSED)
         return [row.rescue() for row in missed[:limit]]
+
+    async def prune(self, *, now: datetime, limit: int) -> Pruned:
+        """See the port; what a user has used is kept, there is room."""
+        old = [key for key, (_, _, at) in self._jobs.keys.items() if at <= now - IDEMPOTENCY_LIFE]
+        for key in old[:limit]:
+            del self._jobs.keys[key]
+        return Pruned(keys=len(old[:limit]), loads=0)
 
     async def overview(self, *, now: datetime) -> Overview:
         """See the port."""

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
-from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.ids import ExecutionId, JobId, TenantId
 from genjobs.domain.ingests import PendingMedia
-from genjobs.domain.job import (
-    Job,
-)
+from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobEvent, JobStatus, after
+from genjobs.domain.plans import DefaultLimits
 from genjobs.domain.tenancy import Owner, Reach
+from genjobs.testing.memory_tenants import MemoryTenants
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,12 +89,19 @@ class Row:
 class MemoryJobs:
     """The data that a store and a ledger share; ``available`` switches an outage."""
 
-    def __init__(self, *, window: int = 64, deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        window: int = 64,
+        deadlines: Deadlines | None = None,
+        limits: DefaultLimits | None = None,
+    ) -> None:
         self.window = window
+        self.tenants = MemoryTenants(limits)
         self.deadlines = deadlines or Deadlines()
         self.available = True
         self._rows: dict[JobId, Row] = {}
-        self._keys: dict[tuple[Owner, str], tuple[bytes, JobId]] = {}
+        self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
 
     @property
     def rows(self) -> dict[JobId, Row]:
@@ -103,8 +110,8 @@ class MemoryJobs:
         return self._rows
 
     @property
-    def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId]]:
-        """Who submitted what under which idempotency key; ``Unavailable`` during an outage."""
+    def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId, datetime]]:
+        """Who submitted what under which idempotency key, and when; as ``rows``."""
         self.reach()
         return self._keys
 
@@ -119,6 +126,22 @@ class MemoryJobs:
         if row is None or row.job.owner.tenant_id != reach.tenant_id:
             return None
         return row if reach.user_id in (None, row.job.owner.user_id) else None
+
+    def in_flight(self, of: TenantId | Owner) -> int:
+        """Return how many jobs of a tenant or user hold a slot."""
+        return sum(
+            row.slot is not None and of in (row.job.owner, row.job.owner.tenant_id)
+            for row in self.rows.values()
+        )
+
+    def queued(self, of: TenantId | Owner) -> int:
+        """Return how many jobs of a tenant or user wait without a slot."""
+        return sum(
+            row.slot is None
+            and row.job.status is JobStatus.QUEUED
+            and of in (row.job.owner, row.job.owner.tenant_id)
+            for row in self.rows.values()
+        )
 
     def waiting(self) -> list[Row]:
         """Return the rows that wait for a slot, oldest first."""

@@ -11,13 +11,14 @@ from genjobs.domain.ids import JobId
 from genjobs.domain.job import (
     Cancellation,
     CancelMethod,
+    Created,
     Idempotency,
     Job,
     JobQuery,
     NewJob,
 )
 from genjobs.domain.lifecycle import JobEvent, JobStatus
-from genjobs.domain.limits import MAX_QUEUE_POSITION
+from genjobs.domain.limits import IDEMPOTENCY_LIFE, MAX_QUEUE_POSITION
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing.memory_rows import IngestState, MemoryJobs, Row
 
@@ -28,23 +29,34 @@ class MemoryJobStore:
     def __init__(self, jobs: MemoryJobs) -> None:
         self._jobs = jobs
 
-    async def find_submitted(self, owner: Owner, idempotency: Idempotency) -> Job | None:
+    async def find_submitted(
+        self, owner: Owner, idempotency: Idempotency, *, now: datetime
+    ) -> Job | None:
         """See the port."""
         taken = self._jobs.keys.get((owner, idempotency.key))
-        if taken is None:
+        if taken is None or taken[2] <= now - IDEMPOTENCY_LIFE:
             return None
-        fingerprint, job_id = taken
+        fingerprint, job_id, _ = taken
         if fingerprint != idempotency.fingerprint:
             raise IdempotencyMismatch
         return self._view(self._jobs.rows[job_id])
 
-    async def create(self, job: NewJob) -> tuple[Job, bool]:
+    async def create(self, job: NewJob) -> Created:
         """See the port."""
-        if job.idempotency is not None:
-            earlier = await self.find_submitted(job.owner, job.idempotency)
+        owner, idempotency = job.owner, job.idempotency
+        if idempotency is not None:
+            earlier = await self.find_submitted(owner, idempotency, now=job.created_at)
             if earlier is not None:
-                return earlier, True
-            self._jobs.keys[job.owner, job.idempotency.key] = (job.idempotency.fingerprint, job.id)
+                return Created(job=earlier, replayed=True)
+        run_timeout, retention, allowance = self._jobs.tenants.admit(
+            job, self._jobs.queued(owner.tenant_id), self._jobs.queued(owner)
+        )
+        if idempotency is not None:
+            self._jobs.keys[owner, idempotency.key] = (
+                idempotency.fingerprint,
+                job.id,
+                job.created_at,
+            )
         row = Row(
             job=Job(
                 id=job.id,
@@ -55,8 +67,8 @@ class MemoryJobStore:
                 priority=job.priority,
                 created_at=job.created_at,
                 queue_deadline=job.queue_deadline,
-                run_timeout=job.run_timeout,
-                retention=job.retention,
+                run_timeout=run_timeout,
+                retention=retention,
                 inputs=job.inputs,
                 metadata=job.metadata,
                 version="1",
@@ -72,7 +84,7 @@ class MemoryJobStore:
                 media=job.pending, not_before=job.created_at, deadline=job.ingest_deadline
             )
         self._jobs.rows[job.id] = row
-        return self._view(row), False
+        return Created(job=self._view(row), replayed=False, allowance=allowance)
 
     async def get(self, reach: Reach, job_id: JobId) -> Job | None:
         """See the port."""

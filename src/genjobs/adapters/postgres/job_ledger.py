@@ -25,7 +25,8 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import QueueTimeout, StaleAttempt, WorkerLost
 from genjobs.domain.ids import ExecutionId, JobId
 from genjobs.domain.job import JobError, Timings
-from genjobs.domain.ports import Overview
+from genjobs.domain.limits import IDEMPOTENCY_LIFE
+from genjobs.domain.ports import Overview, Pruned
 
 #: More waiting jobs than this are not counted: the figure must not cost more with more jobs.
 _COUNTED: Final = 10_000
@@ -58,6 +59,7 @@ SELECT genjobs.crash_execution($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb) AS you
 _EXPIRE: Final = "SELECT * FROM genjobs.expire_queued($1, $2, $3::jsonb)"
 _RECLAIM: Final = "SELECT * FROM genjobs.reclaim_unstarted($1, $2)"
 _RESCUE: Final = "SELECT * FROM genjobs.rescue_lost($1, $2, $3, $4, $5, $6::jsonb)"
+_PRUNE: Final = "SELECT keys, loads FROM genjobs.prune($1, $2, $3)"
 _OVERVIEW: Final = f"""
 SELECT
     count(*) AS slots_total,
@@ -67,10 +69,7 @@ SELECT
     (SELECT count(*) FROM (
         SELECT 1 FROM genjobs.jobs WHERE status = 'queued' LIMIT {_COUNTED}) q) AS queued,
     (SELECT extract(epoch FROM $1::timestamptz - not_before)::double precision
-     FROM genjobs.jobs
-     WHERE status = 'queued' AND eligible AND slot_no IS NULL
-       AND not_before > '-infinity' AND not_before <= $1
-     ORDER BY not_before LIMIT 1) AS oldest_eligible_seconds
+     FROM genjobs.jobs WHERE ready ORDER BY not_before LIMIT 1) AS oldest_eligible_seconds
 FROM genjobs.slots
 """
 
@@ -236,6 +235,12 @@ class PostgresJobLedger:
     async def reclaim_unstarted(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
         """See the port."""
         return [rescue_of(row) for row in await self._pool.rows(_RECLAIM, now, limit)]
+
+    async def prune(self, *, now: datetime, limit: int) -> Pruned:
+        """See the port."""
+        row = await self._pool.row(_PRUNE, now, IDEMPOTENCY_LIFE, limit)
+        assert row is not None  # noqa: S101  (the function returns one row)
+        return Pruned(keys=row["keys"], loads=row["loads"])
 
     async def overview(self, *, now: datetime) -> Overview:
         """See the port; at most 10,000 queued jobs are counted."""

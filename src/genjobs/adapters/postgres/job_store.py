@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from genjobs.adapters.postgres.limits import allowance_of, dump_limits, refusal_of
 from genjobs.adapters.postgres.pool import Pool
 from genjobs.adapters.postgres.revision import HEAD
 from genjobs.adapters.postgres.rows import JOB_COLUMNS, created_job, dump, dump_pending, job_of
 from genjobs.domain.errors import ConfigurationError, IdempotencyMismatch, Unavailable
 from genjobs.domain.ids import JobId, unix_milliseconds
-from genjobs.domain.job import Idempotency, Job, JobQuery, NewJob
+from genjobs.domain.job import Created, Idempotency, Job, JobQuery, NewJob
+from genjobs.domain.limits import IDEMPOTENCY_LIFE
+from genjobs.domain.plans import DefaultLimits
 from genjobs.domain.tenancy import Owner, Reach
 
-_GET: Final = f"""
-SELECT {JOB_COLUMNS}, queue_position FROM genjobs.job_views
-WHERE tenant_id = $1 AND id = $2 AND ($3::text IS NULL OR user_id = $3)
-"""
+_GET: Final = f"SELECT {JOB_COLUMNS}, queue_position FROM genjobs.get_job($1, $2, $3)"
 _CREATE: Final = """
-SELECT outcome, job_id, queue_position FROM genjobs.create_job(
-    $1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8, $9, $10, $11, $12, $13, $14::jsonb, $15)
+SELECT * FROM genjobs.create_job(
+    $1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    $17::jsonb, $18, $19, $20::jsonb, $21::jsonb)
 """
 _CANCEL: Final = f"""
 SELECT {JOB_COLUMNS}, queue_position FROM genjobs.request_cancel($1, $2, $3, $4)
 """
-_FIND_KEY: Final = """
-SELECT fingerprint, job_id FROM genjobs.idempotency
-WHERE tenant_id = $1 AND user_id = $2 AND key = $3
+_FIND_KEY: Final = "SELECT fingerprint, job_id FROM genjobs.find_submitted($1, $2, $3, $4)"
+_LIST: Final = f"""
+SELECT {JOB_COLUMNS} FROM genjobs.list_jobs($1, $2, $3, $4, $5, $6, $7::text[], $8)
 """
 _TOO_POWERFUL: Final = """
 SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
@@ -38,24 +39,35 @@ SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
 FROM pg_roles r WHERE r.rolname = current_user
 """
 _REVISION: Final = "SELECT version_num FROM genjobs.alembic_version"
+_FIRST_ID: Final = UUID(int=0)
+_LAST_ID: Final = UUID(int=2**128 - 1)
+#: The first and the last moment that Python can tell.
+_ALWAYS: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 class PostgresJobStore:
     """The ``JobStore`` port; connects as the API role."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, defaults: DefaultLimits | None = None) -> None:
         self._pool = pool
+        defaults = defaults or DefaultLimits()
+        self._tenant_limits = dump_limits(defaults.tenant)
+        self._user_limits = dump_limits(defaults.user)
 
-    async def find_submitted(self, owner: Owner, idempotency: Idempotency) -> Job | None:
+    async def find_submitted(
+        self, owner: Owner, idempotency: Idempotency, *, now: datetime
+    ) -> Job | None:
         """See the port."""
-        row = await self._pool.row(_FIND_KEY, owner.tenant_id, owner.user_id, idempotency.key)
+        row = await self._pool.row(
+            _FIND_KEY, owner.tenant_id, owner.user_id, idempotency.key, now - IDEMPOTENCY_LIFE
+        )
         if row is None:
             return None
         if row["fingerprint"] != idempotency.fingerprint:
             raise IdempotencyMismatch
         return await self._get(owner.tenant_id, owner.user_id, row["job_id"])
 
-    async def create(self, job: NewJob) -> tuple[Job, bool]:
+    async def create(self, job: NewJob) -> Created:
         """See the port."""
         row = await self._pool.row(
             _CREATE,
@@ -69,21 +81,27 @@ class PostgresJobStore:
             job.created_at,
             job.queue_deadline - (job.ingest_deadline or job.created_at),
             job.run_timeout,
+            job.run_timeout_asked,
             job.retention,
+            job.retention_asked,
             job.idempotency.key if job.idempotency else None,
             job.idempotency.fingerprint if job.idempotency else None,
+            IDEMPOTENCY_LIFE,
             dump_pending(job.pending) if job.pending else None,
             job.ingest_deadline,
+            job.plan,
+            self._tenant_limits,
+            self._user_limits,
         )
         assert row is not None  # noqa: S101  (the function returns one row)
         if row["outcome"] == "created":
-            return created_job(job, row["queue_position"]), False
-        if row["outcome"] == "mismatch":
-            raise IdempotencyMismatch
+            return Created(job=created_job(job, row), replayed=False, allowance=allowance_of(row))
+        if row["outcome"] != "replayed":
+            raise refusal_of(row)
         earlier = await self._get(job.owner.tenant_id, job.owner.user_id, row["job_id"])
         if earlier is None:
             raise Unavailable("The job submitted under this key is being removed.")
-        return earlier, True
+        return Created(job=earlier, replayed=True)
 
     async def get(self, reach: Reach, job_id: JobId) -> Job | None:
         """See the port."""
@@ -91,8 +109,7 @@ class PostgresJobStore:
 
     async def list_jobs(self, reach: Reach, query: JobQuery) -> Sequence[Job]:
         """See the port."""
-        statement, values = _listing(reach, query)
-        rows = await self._pool.rows(statement, *values)
+        rows = await self._pool.rows(_LIST, *listing_values(reach, query))
         return [job_of(row, queue_position=None) for row in rows]
 
     async def request_cancel(self, reach: Reach, job_id: JobId, *, now: datetime) -> Job | None:
@@ -124,33 +141,21 @@ class PostgresJobStore:
         return None if row is None else job_of(row, queue_position=row["queue_position"])
 
 
-def _listing(reach: Reach, query: JobQuery) -> tuple[str, list[Any]]:
-    """Return the statement of a listing: one text for each set of filters, so few are prepared."""
-    values: list[Any] = []
-
-    def value(item: object) -> str:
-        values.append(item)
-        return f"${len(values)}"
-
-    where = [f"tenant_id = {value(reach.tenant_id)}"]
-    if reach.user_id is not None:
-        where.append(f"user_id = {value(reach.user_id)}")
-    if query.before is not None:
-        where.append(f"id < {value(query.before)}")
-    if query.statuses:
-        where.append(f"status = ANY({value(sorted(query.statuses))}::text[])")
-    # Ids begin with their millisecond, so times bound the walk of the index too.
-    if query.created_after is not None:
-        where.append(f"created_at >= {value(query.created_after)}")
-        where.append(f"id >= {value(_bound(query.created_after, 0))}")
-    if query.created_before is not None:
-        where.append(f"created_at < {value(query.created_before)}")
-        where.append(f"id < {value(_bound(query.created_before, 1))}")
-    statement = (
-        f"SELECT {JOB_COLUMNS} FROM genjobs.job_views WHERE {' AND '.join(where)} "
-        f"ORDER BY id DESC LIMIT {value(query.limit)}"
-    )
-    return statement, values
+def listing_values(reach: Reach, query: JobQuery) -> list[Any]:
+    """Return the values of the listing's statement."""
+    after, until = query.created_after, query.created_before
+    first = _FIRST_ID if after is None else _bound(after, 0)
+    last = _LAST_ID if until is None else _bound(until, 1)
+    return [
+        reach.tenant_id,
+        reach.user_id,
+        first,
+        last if query.before is None else min(last, query.before),
+        after or _ALWAYS[0],
+        until or _ALWAYS[1],
+        sorted(query.statuses) or None,
+        query.limit,
+    ]
 
 
 def _bound(at: datetime, extra: int) -> UUID:

@@ -64,8 +64,8 @@ def job_of(row: Record, *, queue_position: int | None) -> Job:
     )
 
 
-def created_job(new: NewJob, queue_position: int | None) -> Job:
-    """Return a job as it is right after its creation."""
+def created_job(new: NewJob, row: Record) -> Job:
+    """Return a job as it is right after its creation, of which ``row`` is the answer."""
     return Job(
         id=new.id,
         owner=new.owner,
@@ -75,9 +75,9 @@ def created_job(new: NewJob, queue_position: int | None) -> Job:
         priority=new.priority,
         created_at=new.created_at,
         queue_deadline=new.queue_deadline,
-        run_timeout=new.run_timeout,
-        retention=new.retention,
-        queue_position=queue_position,
+        run_timeout=row["run_timeout"],
+        retention=row["retention"],
+        queue_position=row["queue_position"],
         inputs=new.inputs,
         metadata=new.metadata,
         version="1.0",

@@ -12,6 +12,8 @@ business and is not here.
     │   ├── InvalidRequest              invalid_request
     │   ├── InvalidCursor               invalid_cursor
     │   ├── IdempotencyMismatch         idempotency_mismatch
+    │   ├── PlanLimit                   plan_limit
+    │   ├── UnknownPlan                 unknown_plan
     │   ├── InvalidWorkflow             workflow_invalid
     │   │   ├── UiFormatWorkflow        workflow_ui_format
     │   │   ├── CyclicWorkflow          workflow_cycle
@@ -33,6 +35,10 @@ business and is not here.
     ├── AccessError
     │   ├── Unauthenticated             unauthenticated
     │   └── ScopeMissing                scope_missing
+    ├── LimitReached                    the request may be accepted later
+    │   ├── RateLimited                 rate_limited
+    │   ├── QuotaExceeded               quota_exceeded
+    │   └── QueueFull                   queue_full
     ├── NotFound                        not_found
     ├── Unavailable                     unavailable
     ├── JobFailure                      why a job failed: becomes ``error`` of the job
@@ -95,6 +101,7 @@ from genjobs.domain.errors.refusals import (
     InvalidMedia,
     InvalidRequest,
     InvalidWorkflow,
+    LimitReached,
     MediaContentRefused,
     MediaNotBase64,
     MediaTooLarge,
@@ -103,12 +110,17 @@ from genjobs.domain.errors.refusals import (
     NodeNotAllowed,
     NoOutputNode,
     NotFound,
+    PlanLimit,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
     ScopeMissing,
     TooManyMedia,
     UiFormatWorkflow,
     Unauthenticated,
     Unavailable,
     UnknownMedia,
+    UnknownPlan,
     UrlNotAllowed,
     WorkflowLimit,
     WorkflowTooLarge,
@@ -135,6 +147,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidWorkflow",
     "JobFailure",
+    "LimitReached",
     "MediaContentRefused",
     "MediaNotBase64",
     "MediaTooLarge",
@@ -147,7 +160,11 @@ __all__ = [
     "NotFound",
     "OutOfMemory",
     "OutputNotStored",
+    "PlanLimit",
+    "QueueFull",
     "QueueTimeout",
+    "QuotaExceeded",
+    "RateLimited",
     "RenderInterrupted",
     "RunTimeout",
     "ScopeMissing",
@@ -157,6 +174,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnknownMedia",
+    "UnknownPlan",
     "UrlNotAllowed",
     "WorkerLost",
     "WorkflowLimit",

@@ -137,6 +137,48 @@ class MediaUploadUnsupported(InvalidMedia):
     code = "media_upload_unsupported"
 
 
+class PlanLimit(InvalidInput):
+    """The request asks for more than the plan allows: priority, run time, retention."""
+
+    code = "plan_limit"
+
+
+class UnknownPlan(InvalidInput):
+    """There is no plan of this name."""
+
+    code = "unknown_plan"
+
+
+class LimitReached(GenjobsError):
+    """A limit of the tenant or of the user is reached; try again later."""
+
+    code = "limit_reached"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        #: Seconds after which the same request may be accepted.
+        self.retry_after = retry_after
+
+
+class RateLimited(LimitReached):
+    """Too many requests in too short a time."""
+
+    code = "rate_limited"
+
+
+class QuotaExceeded(LimitReached):
+    """What may be used in a day is used up."""
+
+    code = "quota_exceeded"
+
+
+class QueueFull(LimitReached):
+    """As many jobs are waiting as may."""
+
+    code = "queue_full"
+
+
 class AccessError(GenjobsError):
     """The caller may not do this."""
 

@@ -9,6 +9,11 @@ of ``domain.errors``; a backend that cannot be reached, or does not answer in ti
 
 from __future__ import annotations
 
+from genjobs.domain.ports.access import (
+    KeyDirectory,
+    TenantDirectory,
+    TokenCodec,
+)
 from genjobs.domain.ports.artifacts import (
     ArtifactStore,
     SignedFile,
@@ -25,6 +30,7 @@ from genjobs.domain.ports.jobs import (
     JobLedger,
     JobStore,
     Overview,
+    Pruned,
 )
 from genjobs.domain.ports.media import (
     MediaFacts,
@@ -52,17 +58,21 @@ __all__ = [
     "IngestLedger",
     "JobLedger",
     "JobStore",
+    "KeyDirectory",
     "MediaFacts",
     "MediaInspector",
     "MediaProbe",
     "Overview",
     "PictureSize",
+    "Pruned",
     "Rendered",
     "Resolver",
     "Signals",
     "SignedFile",
     "SignedFiles",
     "StopSignal",
+    "TenantDirectory",
+    "TokenCodec",
     "UrlFetcher",
     "WorkflowEngine",
 ]

@@ -18,7 +18,7 @@ from genjobs.domain.attempts import (
     StartedJob,
 )
 from genjobs.domain.ids import ExecutionId, JobId
-from genjobs.domain.job import Idempotency, Job, JobError, JobQuery, NewJob
+from genjobs.domain.job import Created, Idempotency, Job, JobError, JobQuery, NewJob
 from genjobs.domain.tenancy import Owner, Reach
 
 
@@ -31,24 +31,32 @@ class JobStore(Protocol):
     or ``request_cancel`` the outcome is unknown and a repeat must be safe.
     """
 
-    async def find_submitted(self, owner: Owner, idempotency: Idempotency) -> Job | None:
+    async def find_submitted(
+        self, owner: Owner, idempotency: Idempotency, *, now: datetime
+    ) -> Job | None:
         """
-        Return the job that this owner submitted before under the key, None when there is none.
+        Return the job that this owner submitted under the key in the last 24 hours, or None.
 
         Raises:
             IdempotencyMismatch: the key was used with another fingerprint.
         """
 
-    async def create(self, job: NewJob) -> tuple[Job, bool]:
+    async def create(self, job: NewJob) -> Created:
         """
-        Store a job, its workflow and its idempotency key in one transaction, eligible at once.
+        Store a job, its workflow and its idempotency key in one transaction.
 
-        Return the job and False; or, when the owner's idempotency key is taken by an equal
-        request, that request's job as it is now and True, having stored nothing. A concurrent
-        create under the same key must wait for the first and then be such a replay.
+        When the owner's idempotency key is taken by an equal request of the last 24 hours, return
+        that request's job as it is now, having stored and counted nothing. A concurrent create
+        under the same key must wait for the first and then be such a replay.
+
+        Limits of tenant and user are judged and counted in the same transaction: no number of
+        concurrent creates may get past one. A refused request leaves nothing, its key included.
 
         Raises:
             IdempotencyMismatch: the key was used with another fingerprint.
+            UnknownPlan: the tenant has no plan of the name.
+            PlanLimit: priority, run time-out or retention go beyond the limits.
+            RateLimited, QueueFull, QuotaExceeded: a limit is reached, of the user or the tenant.
         """
 
     async def get(self, reach: Reach, job_id: JobId) -> Job | None:
@@ -88,7 +96,10 @@ class JobLedger(Protocol):
         Give free slots to at most ``limit`` eligible queued jobs whose pause is over.
 
         Each gets attempt n+1 and a start deadline. A job that holds a slot must not be given
-        another one. Among one user's jobs higher priority goes first, then age.
+        another one. Slots go to the tenant with the fewest in flight for its weight, within it to
+        the user with the fewest for theirs; of equal ones to the least recently served. Who is
+        at its limit of jobs in flight is passed over. Among one user's jobs higher priority goes
+        first, then age.
         """
 
     async def start(
@@ -148,8 +159,24 @@ class JobLedger(Protocol):
     async def reclaim_unstarted(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
         """Free at most ``limit`` slots whose start deadline has passed; not charged."""
 
+    async def prune(self, *, now: datetime, limit: int) -> Pruned:
+        """
+        Remove what nobody needs any more, at most ``limit`` of each, and return how many.
+
+        That is idempotency keys past their 24 hours, and the counts of users who have had nothing
+        here since the day before yesterday and have no plan of their own.
+        """
+
     async def overview(self, *, now: datetime) -> Overview:
         """Return the figures operators watch; reads only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How much was removed."""
+
+    keys: int
+    loads: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,7 @@ class IngestBackend:
         """Create a job that waits for one picture and has another one already."""
         owner = Owner(tenant_id=self.tenants[tenant], user_id=user_id)
         new = a_new_job(owner, pending=["late.png"], inputs=["early.png"], **parts)  # type: ignore[arg-type]
-        job, _ = await self.store.create(new)
-        return job
+        return (await self.store.create(new)).job
 
     async def claim(self, count: int = 1, *, later: timedelta = timedelta()) -> list[Ingest]:
         """Claim with ``count`` new executions."""

@@ -12,7 +12,7 @@ import pytest
 from genjobs.domain.attempts import Assignment, Beat, Execution, Recorded, StartedJob
 from genjobs.domain.errors import IdempotencyMismatch, StaleAttempt, Unavailable
 from genjobs.domain.ids import ExecutionId, JobId
-from genjobs.domain.job import CancelMethod, Idempotency, Job, JobQuery
+from genjobs.domain.job import CancelMethod, Created, Idempotency, Job, JobQuery
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.testing.contracts.jobs_backend import JobsBackend, reach_of
 from genjobs.testing.contracts.ledger_steps import (
@@ -56,11 +56,11 @@ class JobRacesContract:
             return_exceptions=True,
         )
 
-        stored = [result for result in results if isinstance(result, tuple)]
+        stored = [result for result in results if isinstance(result, Created)]
         refused = [result for result in results if isinstance(result, IdempotencyMismatch)]
         assert (len(stored), len(refused)) == (1, 9)
         listed = await jobs.store.list_jobs(reach_of(jobs.owner()), JobQuery(limit=20))
-        assert [job.id for job in listed] == [stored[0][0].id]
+        assert [job.id for job in listed] == [stored[0].job.id]
 
     async def test_cancels_at_once_agree_on_one_receipt(self, jobs: JobsBackend) -> None:
         job = await jobs.submitted()
@@ -210,7 +210,9 @@ class JobOutageContract:
         store, owner, job_id = unreachable.store, unreachable.owner(), JobId(uuid4())
         reach = reach_of(owner)
         calls: dict[str, Callable[[], Awaitable[object]]] = {
-            "find": lambda: store.find_submitted(owner, Idempotency(key="k", fingerprint=b"f")),
+            "find": lambda: store.find_submitted(
+                owner, Idempotency(key="k", fingerprint=b"f"), now=NOW
+            ),
             "create": lambda: store.create(a_new_job(owner)),
             "get": lambda: store.get(reach, job_id),
             "list": lambda: store.list_jobs(reach, JobQuery(limit=1)),

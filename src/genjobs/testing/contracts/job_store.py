@@ -37,9 +37,10 @@ class JobStoreContract:
 
     async def test_created_job_is_queued_and_eligible(self, jobs: JobsBackend) -> None:
         new = a_new_job(jobs.owner(), priority=5)
-        job, replayed = await jobs.store.create(new)
+        created = await jobs.store.create(new)
+        job = created.job
 
-        assert not replayed
+        assert not created.replayed
         assert job == await jobs.read(job)
         assert (job.id, job.owner, job.status) == (new.id, new.owner, JobStatus.QUEUED)
         assert job.eligible
@@ -81,10 +82,10 @@ class JobStoreContract:
 
     async def test_same_key_and_request_is_a_replay(self, jobs: JobsBackend) -> None:
         first = await jobs.submitted(key="k")
-        again, replayed = await jobs.store.create(a_new_job(jobs.owner(), key="k"))
+        again = await jobs.store.create(a_new_job(jobs.owner(), key="k"))
 
-        assert replayed
-        assert again.id == first.id
+        assert again.replayed
+        assert again.job.id == first.id
         listed = await jobs.store.list_jobs(reach_of(jobs.owner()), JobQuery(limit=10))
         assert [job.id for job in listed] == [first.id]
 
@@ -92,9 +93,9 @@ class JobStoreContract:
         first = await jobs.submitted(key="k")
         await jobs.store.request_cancel(reach_of(first.owner), first.id, now=NOW)
 
-        again, _ = await jobs.store.create(a_new_job(jobs.owner(), key="k"))
+        again = (await jobs.store.create(a_new_job(jobs.owner(), key="k"))).job
         found = await jobs.store.find_submitted(
-            jobs.owner(), Idempotency(key="k", fingerprint=b"f" * 32)
+            jobs.owner(), Idempotency(key="k", fingerprint=b"f" * 32), now=NOW
         )
         assert again.status is JobStatus.CANCELLED
         assert found == again
@@ -106,7 +107,7 @@ class JobStoreContract:
             await jobs.store.create(a_new_job(jobs.owner(), key="k", fingerprint=b"o" * 32))
         with pytest.raises(IdempotencyMismatch):
             await jobs.store.find_submitted(
-                jobs.owner(), Idempotency(key="k", fingerprint=b"o" * 32)
+                jobs.owner(), Idempotency(key="k", fingerprint=b"o" * 32), now=NOW
             )
 
     async def test_keys_of_other_users_do_not_meet(self, jobs: JobsBackend) -> None:
@@ -118,7 +119,7 @@ class JobStoreContract:
 
     async def test_unknown_key_finds_nothing(self, jobs: JobsBackend) -> None:
         key = Idempotency(key="k", fingerprint=b"f" * 32)
-        assert await jobs.store.find_submitted(jobs.owner(), key) is None
+        assert await jobs.store.find_submitted(jobs.owner(), key, now=NOW) is None
 
     async def test_twenty_creates_at_once_under_one_key_make_one_job(
         self, jobs: JobsBackend
@@ -127,8 +128,8 @@ class JobStoreContract:
             *(jobs.store.create(a_new_job(jobs.owner(), key="k")) for _ in range(20))
         )
 
-        assert len({job.id for job, _ in results}) == 1
-        assert sum(not replayed for _, replayed in results) == 1
+        assert len({result.job.id for result in results}) == 1
+        assert sum(not result.replayed for result in results) == 1
         assert len(await jobs.store.list_jobs(reach_of(jobs.owner()), JobQuery(limit=50))) == 1
 
     async def test_listing_pages_newest_first(self, jobs: JobsBackend) -> None:
@@ -234,7 +235,7 @@ class JobStoreContract:
             inputs=["photo.png", "mäsk.png"],
             metadata={"ünicode": "🐈", "empty": ""},
         )
-        job, _ = await jobs.store.create(new)
+        job = (await jobs.store.create(new)).job
         [assignment] = await jobs.ledger.dispatch(now=NOW, limit=1)
         started = await jobs.ledger.start(assignment, ExecutionId(uuid4()), now=NOW)
 

@@ -25,8 +25,8 @@ class JobsBackend:
 
     async def submitted(self, owner: Owner | None = None, **parts: object) -> Job:
         """Create a job and return it."""
-        job, _ = await self.store.create(a_new_job(owner or self.owner(), **parts))  # type: ignore[arg-type]
-        return job
+        new = a_new_job(owner or self.owner(), **parts)  # type: ignore[arg-type]
+        return (await self.store.create(new)).job
 
     async def read(self, job: Job) -> Job:
         """Return the job as it is now."""

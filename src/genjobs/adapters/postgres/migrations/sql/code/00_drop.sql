@@ -11,4 +11,5 @@ BEGIN
         EXECUTE format('DROP FUNCTION %s', v_function);
     END LOOP;
 END $$;
-DROP VIEW IF EXISTS genjobs.job_views;
+DROP VIEW IF EXISTS genjobs.job_views, genjobs.job_rows;
+DROP TYPE IF EXISTS genjobs.refusal;

@@ -1,59 +1,197 @@
--- The tenant's side: create a job, cancel it.
+-- The tenant's side: create a job, cancel it. Each names its tenant to row security first.
+
+CREATE FUNCTION genjobs.use_tenant(p_tenant uuid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT set_config('genjobs.tenant', p_tenant::text, true);
+$$;
 
 CREATE FUNCTION genjobs.create_job(
     p_tenant uuid, p_user text, p_id uuid, p_document bytea, p_inputs jsonb, p_priority integer,
     p_metadata jsonb, p_now timestamptz, p_queue_timeout interval, p_run_timeout interval,
-    p_retention interval, p_key text, p_fingerprint bytea, p_sources jsonb,
-    p_ingest_deadline timestamptz
-) RETURNS TABLE (outcome text, job_id uuid, queue_position bigint)
+    p_run_asked boolean, p_retention interval, p_retention_asked boolean, p_key text,
+    p_fingerprint bytea, p_key_life interval, p_sources jsonb, p_ingest_deadline timestamptz,
+    p_plan text, p_tenant_limits jsonb, p_user_limits jsonb
+) RETURNS TABLE (
+    outcome text, job_id uuid, queue_position bigint, run_timeout interval, retention interval,
+    whose text, what text, retry_after double precision,
+    -- Of the user's limit of submits: what is left of the burst, and when all of it is again.
+    remaining integer, reset double precision, burst integer, window_seconds double precision
+)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+#variable_conflict use_column
 DECLARE
     v_taken genjobs.idempotency;
+    v_tenant genjobs.tenant_load;
+    v_user genjobs.user_load;
+    v_tenant_limits jsonb;
+    v_user_limits jsonb := p_user_limits;
+    v_own_limits jsonb;
+    v_plan text;
+    v_refusal genjobs.refusal;
+    v_today date := (p_now AT TIME ZONE 'UTC')::date;
+    v_bytes bigint;
+    v_ready integer := (p_sources IS NULL)::integer;
+    v_ahead double precision;
+    v_pickable boolean;
 BEGIN
+    PERFORM genjobs.use_tenant(p_tenant);
+    -- From here on creates of one tenant take turns: a concurrent one under the same key has ended.
+    SELECT * INTO v_tenant FROM genjobs.tenant_load
+    WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        outcome := 'no_tenant';
+        RETURN NEXT;
+        RETURN;
+    END IF;
     IF p_key IS NOT NULL THEN
-        -- Waits for a concurrent create under the same key, then sees its row.
-        INSERT INTO genjobs.idempotency (tenant_id, user_id, key, fingerprint, job_id, created_at)
-        VALUES (p_tenant, p_user, p_key, p_fingerprint, p_id, p_now)
-        ON CONFLICT DO NOTHING;
-        IF NOT FOUND THEN
-            SELECT * INTO STRICT v_taken FROM genjobs.idempotency i
-            WHERE i.tenant_id = p_tenant AND i.user_id = p_user AND i.key = p_key;
-            RETURN QUERY SELECT
-                CASE WHEN v_taken.fingerprint = p_fingerprint THEN 'replayed' ELSE 'mismatch' END,
-                v_taken.job_id, NULL::bigint;
+        SELECT * INTO v_taken FROM genjobs.idempotency i
+        WHERE i.tenant_id = p_tenant AND i.user_id = p_user AND i.key = p_key
+          AND i.created_at > p_now - p_key_life;
+        IF FOUND THEN
+            outcome :=
+                CASE WHEN v_taken.fingerprint = p_fingerprint THEN 'replayed' ELSE 'mismatch' END;
+            job_id := v_taken.job_id;
+            RETURN NEXT;
             RETURN;
         END IF;
     END IF;
+
+    SELECT p_tenant_limits || t.limits INTO v_tenant_limits
+    FROM genjobs.tenants t WHERE t.id = p_tenant;
+    SELECT * INTO v_user FROM genjobs.user_load u
+    WHERE u.tenant_id = p_tenant AND u.user_id = p_user;
+    v_plan := coalesce(p_plan, v_user.plan);
+    IF v_plan IS NOT NULL THEN
+        SELECT p.limits INTO v_own_limits FROM genjobs.plans p
+        WHERE p.tenant_id = p_tenant AND p.name = v_plan;
+        IF FOUND THEN
+            v_user_limits := v_user_limits || v_own_limits;
+        ELSIF p_plan IS NOT NULL THEN
+            outcome := 'unknown_plan';
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END IF;
+
+    -- What may be asked for is the narrower of the two.
+    SELECT name INTO what FROM (VALUES
+        (1, 'priority', p_priority
+            > least((v_tenant_limits ->> 'max_priority')::integer,
+                    (v_user_limits ->> 'max_priority')::integer)),
+        (2, 'run_timeout_seconds', p_run_asked AND p_run_timeout
+            > interval '1 second' * least((v_tenant_limits ->> 'max_run_seconds')::float8,
+                                          (v_user_limits ->> 'max_run_seconds')::float8)),
+        (3, 'retention_seconds', p_retention_asked AND p_retention
+            > interval '1 second' * least((v_tenant_limits ->> 'max_retention_seconds')::float8,
+                                          (v_user_limits ->> 'max_retention_seconds')::float8))
+    ) AS asked (place, name, too_much) WHERE too_much ORDER BY place LIMIT 1;
+    IF FOUND THEN
+        outcome := 'plan_limit';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    run_timeout := least(p_run_timeout,
+        interval '1 second' * (v_tenant_limits ->> 'max_run_seconds')::float8,
+        interval '1 second' * (v_user_limits ->> 'max_run_seconds')::float8);
+    retention := least(p_retention,
+        interval '1 second' * (v_tenant_limits ->> 'max_retention_seconds')::float8,
+        interval '1 second' * (v_user_limits ->> 'max_retention_seconds')::float8);
+
+    SELECT coalesce(sum((f.value ->> 'bytes')::bigint), 0) INTO v_bytes
+    FROM jsonb_array_elements(p_inputs) f;
+    v_refusal := genjobs.refuse(
+        'tenant', v_tenant_limits, p_now, v_tenant.arrival, v_tenant.queued, v_tenant.day,
+        v_tenant.jobs_today, v_tenant.bytes_today, v_bytes);
+    IF v_refusal.outcome IS NULL AND v_user.user_id IS NOT NULL THEN
+        v_refusal := genjobs.refuse(
+            'user', v_user_limits, p_now, v_user.arrival, v_user.queued, v_user.day,
+            v_user.jobs_today, v_user.bytes_today, v_bytes);
+    ELSIF v_refusal.outcome IS NULL THEN
+        v_refusal := genjobs.refuse(
+            'user', v_user_limits, p_now, '-infinity', 0, '-infinity', 0, 0, v_bytes);
+    END IF;
+    IF v_refusal.outcome IS NOT NULL THEN
+        outcome := v_refusal.outcome;
+        whose := v_refusal.whose;
+        what := v_refusal.what;
+        retry_after := v_refusal.retry_after;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    INSERT INTO genjobs.user_load AS u (
+        tenant_id, user_id, plan, weight, max_in_flight, queued, ready, arrival, day, jobs_today,
+        bytes_today
+    ) VALUES (
+        p_tenant, p_user, v_plan, (v_user_limits ->> 'weight')::float8,
+        (v_user_limits ->> 'max_in_flight')::integer, 1, v_ready,
+        genjobs.arrival_after('-infinity', p_now, v_user_limits), v_today, 1, v_bytes
+    )
+    ON CONFLICT ON CONSTRAINT user_load_pkey DO UPDATE SET
+        plan = excluded.plan, weight = excluded.weight, max_in_flight = excluded.max_in_flight,
+        queued = u.queued + 1, ready = u.ready + v_ready,
+        arrival = genjobs.arrival_after(u.arrival, p_now, v_user_limits),
+        jobs_today = CASE WHEN u.day < v_today THEN 0 ELSE u.jobs_today END + 1,
+        bytes_today = CASE WHEN u.day < v_today THEN 0 ELSE u.bytes_today END + v_bytes,
+        day = greatest(u.day, v_today)
+    RETURNING genjobs.ahead(u.arrival, p_now), u.pickable INTO v_ahead, v_pickable;
+    UPDATE genjobs.tenant_load t SET
+        weight = (v_tenant_limits ->> 'weight')::float8,
+        max_in_flight = (v_tenant_limits ->> 'max_in_flight')::integer,
+        queued = t.queued + 1,
+        ready_users = t.ready_users + v_pickable::integer
+            - coalesce(v_user.pickable, false)::integer,
+        arrival = genjobs.arrival_after(t.arrival, p_now, v_tenant_limits),
+        jobs_today = CASE WHEN t.day < v_today THEN 0 ELSE t.jobs_today END + 1,
+        bytes_today = CASE WHEN t.day < v_today THEN 0 ELSE t.bytes_today END + v_bytes,
+        day = greatest(t.day, v_today)
+    WHERE t.tenant_id = p_tenant;
+    remaining := floor(0.000001 + (genjobs.tolerance(v_user_limits) - v_ahead)
+        * (v_user_limits ->> 'submits_per_second')::float8)::integer;
+    reset := v_ahead;
+    burst := (v_user_limits ->> 'submit_burst')::integer;
+    window_seconds := genjobs.tolerance(v_user_limits);
+
+    IF p_key IS NOT NULL THEN
+        INSERT INTO genjobs.idempotency AS i (
+            tenant_id, user_id, key, fingerprint, job_id, created_at
+        ) VALUES (p_tenant, p_user, p_key, p_fingerprint, p_id, p_now)
+        ON CONFLICT ON CONSTRAINT idempotency_pkey DO UPDATE SET  -- one that has grown old
+            fingerprint = excluded.fingerprint, job_id = excluded.job_id,
+            created_at = excluded.created_at;
+    END IF;
     INSERT INTO genjobs.jobs (
-        tenant_id, id, user_id, status, eligible, eligible_at, not_before, priority, created_at,
-        queue_deadline, queue_timeout, run_timeout, retention, inputs, metadata
+        tenant_id, id, user_id, status, eligible, eligible_at, ready, not_before, priority,
+        created_at, queue_deadline, queue_timeout, run_timeout, retention, inputs, metadata
     ) VALUES (
         p_tenant, p_id, p_user, 'queued', p_sources IS NULL,
-        CASE WHEN p_sources IS NULL THEN p_now END, p_now, p_priority, p_now,
-        coalesce(p_ingest_deadline, p_now) + p_queue_timeout, p_queue_timeout, p_run_timeout, p_retention, p_inputs, p_metadata
+        CASE WHEN p_sources IS NULL THEN p_now END, p_sources IS NULL, p_now, p_priority, p_now,
+        coalesce(p_ingest_deadline, p_now) + p_queue_timeout, p_queue_timeout, run_timeout,
+        retention, p_inputs, p_metadata
     );
     INSERT INTO genjobs.workflows (tenant_id, job_id, document)
     VALUES (p_tenant, p_id, p_document);
-    IF p_sources IS NOT NULL THEN
+    outcome := 'created';
+    job_id := p_id;
+    IF p_sources IS NULL THEN
+        queue_position := 1 + (
+            SELECT count(*) FROM (
+                SELECT 1 FROM genjobs.jobs o
+                WHERE o.tenant_id = p_tenant AND o.user_id = p_user
+                  AND o.ready AND (o.rank, o.id) < ((-p_priority)::smallint, p_id)
+                ORDER BY o.rank, o.id
+                LIMIT 999
+            ) ahead
+        );
+    ELSE
         -- Locks a turn that is there, so that whoever ends its last ingest waits, and sees this one.
         INSERT INTO genjobs.ingest_turns AS t (tenant_id, user_id, served)
         VALUES (p_tenant, p_user, nextval('genjobs.ingest_turn'))
         ON CONFLICT ON CONSTRAINT ingest_turns_pkey DO UPDATE SET served = t.served;
         INSERT INTO genjobs.ingests (tenant_id, job_id, user_id, sources, not_before, deadline)
         VALUES (p_tenant, p_id, p_user, p_sources, p_now, p_ingest_deadline);
-        RETURN QUERY SELECT 'created', p_id, NULL::bigint;
-        RETURN;
     END IF;
-    RETURN QUERY SELECT 'created', p_id, 1 + (
-        SELECT count(*) FROM (
-            SELECT 1 FROM genjobs.jobs o
-            WHERE o.tenant_id = p_tenant AND o.user_id = p_user
-              AND o.status = 'queued' AND o.eligible AND o.slot_no IS NULL
-              AND (-o.priority, o.id) < (-p_priority, p_id)
-            ORDER BY -o.priority, o.id
-            LIMIT 999
-        ) ahead
-    );
+    RETURN NEXT;
 END $$;
 
 CREATE FUNCTION genjobs.request_cancel(
@@ -64,19 +202,21 @@ DECLARE
     v_slot genjobs.slots;
     v_job genjobs.jobs;
 BEGIN
+    PERFORM genjobs.use_tenant(p_tenant);
     PERFORM 1 FROM genjobs.jobs
     WHERE tenant_id = p_tenant AND id = p_job AND (p_user IS NULL OR user_id = p_user);
     IF NOT FOUND THEN
         RETURN;
     END IF;
     v_slot := genjobs.lock_slot(p_tenant, p_job);
+    PERFORM genjobs.lock_load(p_tenant);
     PERFORM genjobs.lock_turn(p_tenant, p_job);
     v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
     IF v_job.status = 'queued' THEN
         UPDATE genjobs.jobs SET
-            status = 'cancelled', finished_at = p_now, slot_no = NULL, version = version + 1,
-            cancel_requested_at = p_now, cancel_method = 'dequeued', cancel_stopped_at = p_now,
-            cancel_gpu_seconds = 0
+            status = 'cancelled', finished_at = p_now, slot_no = NULL, ready = false,
+            version = version + 1, cancel_requested_at = p_now, cancel_method = 'dequeued',
+            cancel_stopped_at = p_now, cancel_gpu_seconds = 0
         WHERE tenant_id = p_tenant AND id = p_job;
         IF NOT v_job.eligible THEN
             PERFORM genjobs.drop_ingest(p_tenant, v_job.user_id, p_job);
@@ -85,6 +225,9 @@ BEGIN
             PERFORM genjobs.free_slot(v_slot.slot_no);
             PERFORM genjobs.end_attempt(
                 p_tenant, p_job, v_job.attempt, p_now, 'cancelled', false, NULL);
+            PERFORM genjobs.move_load(p_tenant, v_job.user_id, 0, 0, -1);
+        ELSE
+            PERFORM genjobs.move_load(p_tenant, v_job.user_id, -1, -v_job.ready::integer, 0);
         END IF;
     ELSIF v_job.status = 'running' AND v_job.cancel_requested_at IS NULL THEN
         UPDATE genjobs.slots SET cancel_requested = true WHERE slot_no = v_slot.slot_no;
@@ -93,4 +236,3 @@ BEGIN
     END IF;
     RETURN QUERY SELECT * FROM genjobs.job_views v WHERE v.tenant_id = p_tenant AND v.id = p_job;
 END $$;
-

@@ -1,7 +1,30 @@
 -- Attempts: from dispatch to a recorded end.
 
--- Give free slots to waiting jobs. The oldest job names the user, of whose jobs the one with the
--- highest priority goes: priority orders only one user's own jobs.
+-- Make jobs whose pause is over count among what may be dispatched; no more than a batch.
+CREATE FUNCTION genjobs.end_pauses(p_now timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_due record;
+BEGIN
+    FOR v_due IN
+        SELECT j.tenant_id, j.user_id, j.id FROM genjobs.jobs j
+        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
+          AND j.not_before <= p_now
+        ORDER BY j.not_before LIMIT 100
+    LOOP
+        PERFORM genjobs.lock_load(v_due.tenant_id);
+        UPDATE genjobs.jobs j SET ready = true
+        WHERE j.tenant_id = v_due.tenant_id AND j.id = v_due.id
+          AND j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready;
+        IF FOUND THEN
+            PERFORM genjobs.move_load(v_due.tenant_id, v_due.user_id, 0, 1, 0);
+        END IF;
+    END LOOP;
+END $$;
+
+-- Give free slots to waiting jobs: the tenant with the smallest weighted share, within it the user
+-- with the smallest; of equal ones the least recently served; of the user's jobs the most urgent,
+-- then the oldest. Who has none ready or is at a cap is not in the index that is walked.
 -- Dispatchers take turns. One that passes over what another has locked would report an empty
 -- queue, or no free slot, while the other ends without taking them; nobody would look again.
 CREATE FUNCTION genjobs.dispatch(p_now timestamptz, p_limit integer, p_start interval)
@@ -10,14 +33,20 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 #variable_conflict use_column
 DECLARE
     v_slot integer;
-    v_oldest record;
+    v_tenant uuid;
+    v_user text;
     v_job record;
 BEGIN
     -- Whoever has nothing to do waits for nobody. What another has locked still counts as there.
     PERFORM 1 FROM genjobs.jobs j
-    WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL
-      AND j.not_before > '-infinity' AND j.not_before <= p_now
+    WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
+      AND j.not_before <= p_now
     ORDER BY j.not_before LIMIT 1;
+    IF FOUND THEN
+        PERFORM genjobs.lock_many_loads();
+        PERFORM genjobs.end_pauses(p_now);
+    END IF;
+    PERFORM 1 FROM genjobs.tenant_load l WHERE l.pickable LIMIT 1;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -25,44 +54,46 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    PERFORM pg_advisory_xact_lock(x'6469737061746368'::bigint);  -- "dispatch"
-    FOR i IN 1..p_limit LOOP
+    PERFORM genjobs.lock_many_loads();
+    WHILE p_limit > 0 LOOP
         SELECT slot_no INTO v_slot FROM genjobs.slots WHERE job_id IS NULL
         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
-        SELECT j.tenant_id, j.user_id, j.id INTO v_oldest FROM genjobs.jobs j
-        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL
-          AND j.not_before > '-infinity' AND j.not_before <= p_now
-        ORDER BY j.not_before, j.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        SELECT l.tenant_id INTO v_tenant FROM genjobs.tenant_load l WHERE l.pickable
+        ORDER BY l.share, l.served LIMIT 1 FOR NO KEY UPDATE;
         EXIT WHEN NOT FOUND;
-        -- The oldest is locked by us, so there is always one to take.
-        SELECT j.tenant_id, j.user_id, j.id, j.attempt + 1 AS attempt, j.not_before INTO v_job
-        FROM genjobs.jobs j
-        WHERE j.tenant_id = v_oldest.tenant_id AND j.user_id = v_oldest.user_id
-          AND j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND j.not_before <= p_now
-        ORDER BY -j.priority, j.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
-        EXIT WHEN NOT FOUND;
+        SELECT l.user_id INTO v_user FROM genjobs.user_load l
+        WHERE l.tenant_id = v_tenant AND l.pickable
+        ORDER BY l.share, l.served LIMIT 1;
+        IF NOT FOUND THEN  -- its count of users is wrong: mend it, and look again
+            PERFORM genjobs.recount_load(v_tenant);
+            CONTINUE;
+        END IF;
+        SELECT j.id, j.attempt + 1 AS attempt INTO v_job FROM genjobs.jobs j
+        WHERE j.tenant_id = v_tenant AND j.user_id = v_user AND j.ready
+        ORDER BY j.rank, j.id LIMIT 1 FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            PERFORM genjobs.recount_load(v_tenant);
+            CONTINUE;
+        END IF;
         UPDATE genjobs.slots s SET
-            tenant_id = v_job.tenant_id, job_id = v_job.id, attempt = v_job.attempt,
+            tenant_id = v_tenant, job_id = v_job.id, attempt = v_job.attempt,
             execution_id = NULL, start_deadline = p_now + p_start, lease_expires_at = NULL,
             cancel_requested = false, phase = NULL, progress = NULL
         WHERE s.slot_no = v_slot;
         UPDATE genjobs.jobs j
-        SET attempt = v_job.attempt, slot_no = v_slot, version = j.version + 1
-        WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
-        IF v_job.id <> v_oldest.id THEN
-            -- The turn was the oldest job's and is used up: they swap places in line, or one user
-            -- could hold up all others with an old job and a stream of urgent ones.
-            UPDATE genjobs.jobs j SET not_before = v_job.not_before
-            WHERE j.tenant_id = v_oldest.tenant_id AND j.id = v_oldest.id;
-        END IF;
+        SET attempt = v_job.attempt, slot_no = v_slot, ready = false, version = j.version + 1
+        WHERE j.tenant_id = v_tenant AND j.id = v_job.id;
+        PERFORM genjobs.move_load(
+            v_tenant, v_user, -1, -1, 1, nextval('genjobs.dispatch_turn'));
         INSERT INTO genjobs.attempts (tenant_id, job_id, attempt, dispatched_at)
-        VALUES (v_job.tenant_id, v_job.id, v_job.attempt, p_now);
-        tenant_id := v_job.tenant_id;
-        user_id := v_job.user_id;
+        VALUES (v_tenant, v_job.id, v_job.attempt, p_now);
+        tenant_id := v_tenant;
+        user_id := v_user;
         job_id := v_job.id;
         attempt := v_job.attempt;
         RETURN NEXT;
+        p_limit := p_limit - 1;
     END LOOP;
 END $$;
 
@@ -100,16 +131,21 @@ BEGIN
     FROM genjobs.workflows w WHERE w.tenant_id = p_tenant AND w.job_id = p_job;
 END $$;
 
--- Queue a running job again, as one whose turn comes by its age.
+-- Queue a job that had a slot again, its turn by its age; at once, or after a pause.
 CREATE FUNCTION genjobs.requeue(
-    p_tenant uuid, p_job uuid, p_not_before timestamptz, p_charge integer
+    p_tenant uuid, p_user text, p_job uuid, p_now timestamptz, p_pause interval, p_charge integer
 ) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_ready boolean := p_pause = interval '0';
+BEGIN
     UPDATE genjobs.jobs SET
-        status = 'queued', slot_no = NULL, version = version + 1, charged = charged + p_charge,
-        not_before = p_not_before, queue_deadline = p_not_before + queue_timeout
+        status = 'queued', slot_no = NULL, ready = v_ready, version = version + 1,
+        charged = charged + p_charge, not_before = p_now + p_pause,
+        queue_deadline = p_now + p_pause + queue_timeout
     WHERE tenant_id = p_tenant AND id = p_job;
-$$;
+    PERFORM genjobs.move_load(p_tenant, p_user, 1, v_ready::integer, -1);
+END $$;
 
 -- Whether an execution that holds no slot has ended its attempt in this way: it repeats itself
 -- after an answer that was lost. Otherwise it was overtaken.
@@ -140,6 +176,7 @@ BEGIN
     IF v_slot.execution_id IS DISTINCT FROM p_execution OR v_slot.attempt <> p_attempt THEN
         RETURN genjobs.has_ended(p_tenant, p_job, p_attempt, p_execution, p_kind);
     END IF;
+    PERFORM genjobs.lock_load(p_tenant);
     v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
     PERFORM genjobs.free_slot(v_slot.slot_no);
     PERFORM genjobs.end_attempt(
@@ -147,7 +184,7 @@ BEGIN
         (p_timings ->> 'gpu_seconds')::double precision);
     IF v_job.cancel_requested_at IS NULL THEN
         IF v_kind IN ('stopped', 'released') THEN
-            PERFORM genjobs.requeue(p_tenant, p_job, p_now, 0);
+            PERFORM genjobs.requeue(p_tenant, v_job.user_id, p_job, p_now, interval '0', 0);
             RETURN true;
         END IF;
     ELSIF v_kind IN ('failed', 'released') THEN
@@ -181,10 +218,15 @@ BEGIN
                 extract(epoch FROM p_stopped_at - cancel_requested_at)))
         END
     WHERE tenant_id = p_tenant AND id = p_job;
+    PERFORM genjobs.move_load(p_tenant, v_job.user_id, 0, 0, -1);
+    IF v_kind = 'completed' THEN
+        PERFORM genjobs.count_bytes(p_tenant, v_job.user_id, p_now, p_outputs);
+    END IF;
     RETURN true;
 END $$;
 
--- End an attempt that the job cannot help but is charged for, and say where the job goes.
+-- End an attempt that the job cannot help but is charged for, and say where the job goes. Its slot,
+-- its tenant's loads and the job are locked before.
 CREATE FUNCTION genjobs.charge_attempt(
     p_job genjobs.jobs, p_now timestamptz, p_reason text, p_max_attempts integer,
     p_backoff interval, p_max_backoff interval, p_error jsonb
@@ -197,8 +239,8 @@ BEGIN
         p_job.tenant_id, p_job.id, p_job.attempt, p_now, p_reason, true, NULL);
     IF p_job.cancel_requested_at IS NULL AND p_job.charged + 1 < p_max_attempts THEN
         PERFORM genjobs.requeue(
-            p_job.tenant_id, p_job.id,
-            p_now + least(p_backoff * power(2, least(p_job.charged, 20)), p_max_backoff), 1);
+            p_job.tenant_id, p_job.user_id, p_job.id, p_now,
+            least(p_backoff * power(2, least(p_job.charged, 20)), p_max_backoff), 1);
         RETURN 'queued';
     END IF;
     v_status := CASE WHEN p_job.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END;
@@ -208,6 +250,7 @@ BEGIN
         error = CASE v_status WHEN 'failed' THEN p_error END,
         cancel_method = CASE v_status WHEN 'cancelled' THEN 'worker_lost' END
     WHERE tenant_id = p_job.tenant_id AND id = p_job.id;
+    PERFORM genjobs.move_load(p_job.tenant_id, p_job.user_id, 0, 0, -1);
     RETURN v_status;
 END $$;
 
@@ -224,6 +267,7 @@ BEGIN
     IF v_slot.execution_id IS DISTINCT FROM p_execution OR v_slot.attempt <> p_attempt THEN
         RETURN genjobs.has_ended(p_tenant, p_job, p_attempt, p_execution, 'crashed');
     END IF;
+    PERFORM genjobs.lock_load(p_tenant);
     v_job := genjobs.lock_job(p_tenant, p_job, v_slot.slot_no);
     PERFORM genjobs.free_slot(v_slot.slot_no);
     PERFORM genjobs.charge_attempt(

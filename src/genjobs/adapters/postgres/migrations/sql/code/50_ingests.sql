@@ -1,5 +1,4 @@
--- Ingest: fetching a job's media before it is eligible. Locks in the order turn (the user's load),
--- ingest, job. A turn's row stands for as long as its user has a row in ingests.
+-- Ingest: fetching a job's media before it is eligible. Locks in the order load, turn, ingest, job. A turn's row stands for as long as its user has a row in ingests.
 
 CREATE FUNCTION genjobs.lock_turn(p_tenant uuid, p_job uuid) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog AS $$
@@ -92,6 +91,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_ingest genjobs.ingests;
 BEGIN
+    PERFORM genjobs.lock_load(p_tenant);
     PERFORM genjobs.lock_turn(p_tenant, p_job);
     SELECT * INTO v_ingest FROM genjobs.ingests
     WHERE tenant_id = p_tenant AND job_id = p_job AND execution_id = p_execution;
@@ -100,14 +100,19 @@ BEGIN
     END IF;
     PERFORM genjobs.drop_ingest(p_tenant, v_ingest.user_id, p_job);
     UPDATE genjobs.jobs SET
-        eligible = true, eligible_at = p_now, not_before = p_now, version = version + 1,
-        queue_deadline = p_now + queue_timeout, inputs = inputs || p_inputs,
-        ingested_by = p_execution
+        eligible = true, eligible_at = p_now, ready = true, not_before = p_now,
+        version = version + 1, queue_deadline = p_now + queue_timeout,
+        inputs = inputs || p_inputs, ingested_by = p_execution
     WHERE tenant_id = p_tenant AND id = p_job AND status = 'queued' AND NOT eligible;
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM genjobs.move_load(p_tenant, v_ingest.user_id, 0, 1, 0);
+    PERFORM genjobs.count_bytes(p_tenant, v_ingest.user_id, p_now, p_inputs);
+    RETURN true;
 END $$;
 
--- End a job for its media, its turn locked before.
+-- End a job for its media, loads and turn locked before.
 CREATE FUNCTION genjobs.fail_ingest(
     p_ingest genjobs.ingests, p_now timestamptz, p_error jsonb
 ) RETURNS boolean
@@ -119,7 +124,11 @@ BEGIN
         ingested_by = p_ingest.execution_id
     WHERE tenant_id = p_ingest.tenant_id AND id = p_ingest.job_id
       AND status = 'queued' AND NOT eligible;
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM genjobs.move_load(p_ingest.tenant_id, p_ingest.user_id, -1, 0, 0);
+    RETURN true;
 END $$;
 
 -- p_kind: refused (the job fails), retry (charged; the last one fails the job), released (not
@@ -132,6 +141,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_ingest genjobs.ingests;
 BEGIN
+    PERFORM genjobs.lock_load(p_tenant);
     PERFORM genjobs.lock_turn(p_tenant, p_job);
     SELECT * INTO v_ingest FROM genjobs.ingests
     WHERE tenant_id = p_tenant AND job_id = p_job AND execution_id = p_execution;
@@ -163,6 +173,7 @@ DECLARE
     v_due record;
     v_ingest genjobs.ingests;
 BEGIN
+    PERFORM genjobs.lock_many_loads();
     FOR v_due IN
         (SELECT g.tenant_id, g.user_id, g.job_id FROM genjobs.ingests g
          WHERE g.execution_id IS NOT NULL AND g.lease_expires_at <= p_now LIMIT p_limit)
@@ -171,6 +182,7 @@ BEGIN
          WHERE g.deadline <= p_now LIMIT p_limit)
         LIMIT p_limit
     LOOP
+        PERFORM genjobs.lock_load(v_due.tenant_id);
         PERFORM 1 FROM genjobs.ingest_turns t
         WHERE t.tenant_id = v_due.tenant_id AND t.user_id = v_due.user_id
         FOR UPDATE SKIP LOCKED;

@@ -1,5 +1,5 @@
--- Statements that must be one round trip and one transaction. Every one locks in the order slot,
--- then job, takes the time as a parameter, and runs with the rights of its caller.
+-- Locks and small steps. Every transaction locks in the order slot, loads of the tenant, turn of an
+-- ingest, job; takes the time as a parameter; and runs with the rights of its caller.
 -- A job that moved to another slot between two looks raises 40001: the caller tries again.
 
 -- Lock the slot that a job holds, if it holds one; NULL fields when it holds none.

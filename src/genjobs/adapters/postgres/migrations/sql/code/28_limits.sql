@@ -1,0 +1,64 @@
+-- Limits: whether one more job is within them. A limit that is absent does not limit.
+
+-- What the request is refused for; NULL fields when it is not.
+CREATE TYPE genjobs.refusal AS (
+    outcome text,
+    -- tenant or user: whose limit it is.
+    whose text,
+    what text,
+    retry_after double precision
+);
+
+-- Seconds by which submits are ahead of their rate (GCRA: ITU-T I.371), this one not counted.
+CREATE FUNCTION genjobs.ahead(p_arrival timestamptz, p_now timestamptz) RETURNS double precision
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT CASE WHEN p_arrival <= p_now THEN 0 ELSE extract(epoch FROM p_arrival - p_now) END;
+$$;
+
+-- Seconds by which they may be: a whole burst.
+CREATE FUNCTION genjobs.tolerance(p_limits jsonb) RETURNS double precision
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT (p_limits ->> 'submit_burst')::double precision
+        / (p_limits ->> 'submits_per_second')::double precision;
+$$;
+
+CREATE FUNCTION genjobs.arrival_after(p_arrival timestamptz, p_now timestamptz, p_limits jsonb)
+RETURNS timestamptz
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+    SELECT CASE
+        WHEN p_limits ->> 'submits_per_second' IS NULL THEN p_arrival
+        ELSE greatest(p_arrival, p_now)
+            + interval '1 second' / (p_limits ->> 'submits_per_second')::double precision
+    END;
+$$;
+
+-- Judge one submit by one load; both loads are judged before either is written.
+CREATE FUNCTION genjobs.refuse(
+    p_whose text, p_limits jsonb, p_now timestamptz, p_arrival timestamptz, p_queued integer,
+    p_day date, p_jobs_today integer, p_bytes_today bigint, p_bytes bigint
+) RETURNS genjobs.refusal
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
+DECLARE
+    v_today date := (p_now AT TIME ZONE 'UTC')::date;
+    v_fresh boolean := p_day >= v_today;
+    v_tomorrow double precision :=
+        extract(epoch FROM (v_today + 1)::timestamp - p_now AT TIME ZONE 'UTC');
+    v_excess double precision;
+BEGIN
+    IF v_fresh AND p_jobs_today >= (p_limits ->> 'jobs_per_day')::integer THEN
+        RETURN ('quota_exceeded', p_whose, 'jobs_per_day', v_tomorrow);
+    END IF;
+    IF CASE WHEN v_fresh THEN p_bytes_today ELSE 0 END + p_bytes
+       > (p_limits ->> 'bytes_per_day')::bigint THEN
+        RETURN ('quota_exceeded', p_whose, 'bytes_per_day', v_tomorrow);
+    END IF;
+    IF p_queued >= (p_limits ->> 'max_queued')::integer THEN
+        RETURN ('queue_full', p_whose, 'max_queued', NULL);
+    END IF;
+    v_excess := genjobs.ahead(p_arrival, p_now)
+        + 1 / (p_limits ->> 'submits_per_second')::double precision - genjobs.tolerance(p_limits);
+    IF v_excess > 0.000001 THEN  -- times are kept in whole microseconds
+        RETURN ('rate_limited', p_whose, 'submits_per_second', v_excess);
+    END IF;
+    RETURN NULL;
+END $$;

@@ -1,0 +1,34 @@
+-- The second wall: whatever a statement forgets to say, the API's role reaches rows of one tenant
+-- only, the one that its transaction has named; of none when it has named none. Every table with
+-- rows of tenants is walled in, the owner's too (FORCE).
+DO $$
+DECLARE
+    v_policy record;
+    v_table record;
+    v_named text := 'NULLIF(current_setting(''genjobs.tenant'', true), '''')::uuid';
+BEGIN
+    FOR v_policy IN
+        SELECT tablename, policyname FROM pg_policies WHERE schemaname = 'genjobs'
+    LOOP
+        EXECUTE format('DROP POLICY %I ON genjobs.%I', v_policy.policyname, v_policy.tablename);
+    END LOOP;
+    FOR v_table IN
+        SELECT c.relname AS name,
+            CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END AS key,
+            -- A slot that is being freed is nobody's.
+            CASE c.relname WHEN 'slots' THEN ' OR tenant_id IS NULL' ELSE '' END AS also
+        FROM pg_class c
+        WHERE c.relnamespace = 'genjobs'::regnamespace AND c.relkind IN ('r', 'p')
+          AND c.relname <> 'alembic_version'
+    LOOP
+        EXECUTE format('ALTER TABLE genjobs.%I ENABLE ROW LEVEL SECURITY', v_table.name);
+        EXECUTE format('ALTER TABLE genjobs.%I FORCE ROW LEVEL SECURITY', v_table.name);
+        EXECUTE format(
+            'CREATE POLICY one_tenant ON genjobs.%1$I TO genjobs_api '
+            'USING (%2$I = %3$s) WITH CHECK (%2$I = %3$s%4$s)',
+            v_table.name, v_table.key, v_named, v_table.also);
+        EXECUTE format(
+            'CREATE POLICY all_tenants ON genjobs.%I TO genjobs_worker, %I '
+            'USING (true) WITH CHECK (true)', v_table.name, current_user);
+    END LOOP;
+END $$;

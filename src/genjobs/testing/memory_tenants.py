@@ -1,0 +1,198 @@
+"""
+Tenants in memory: their keys, plans and narrowing, and the counts by which submits are judged.
+
+The jobs themselves, of which queued and in flight are counted, are in ``memory_rows``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from genjobs.domain.catalogue import Narrowing
+from genjobs.domain.credentials import IssuerKey, KeyRecord
+from genjobs.domain.errors import (
+    PlanLimit,
+    QueueFull,
+    QuotaExceeded,
+    RateLimited,
+    UnknownPlan,
+)
+from genjobs.domain.ids import TenantId
+from genjobs.domain.job import NewJob
+from genjobs.domain.plans import Allowance, DefaultLimits, Limits, check_changes
+from genjobs.domain.tenancy import Owner
+
+_QUEUE_RETRY_SECONDS = 5.0
+_EPSILON = 1e-6
+
+
+@dataclass(slots=True)
+class Rules:
+    """What was set for one tenant."""
+
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    plans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    narrowing: Narrowing = field(default_factory=Narrowing)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has been used of a rate and of a day."""
+
+    arrival: datetime = datetime.min.replace(tzinfo=UTC)
+    day: date = date.min
+    jobs: int = 0
+    bytes: int = 0
+    served: int = 0
+
+    def on(self, day: date) -> Counts:
+        """Begin ``day`` unless it has begun; return self."""
+        if self.day < day:
+            self.day, self.jobs, self.bytes = day, 0, 0
+        return self
+
+
+class MemoryTenants:
+    """The rules of all tenants; one that was never mentioned has the default ones."""
+
+    def __init__(self, defaults: DefaultLimits | None = None) -> None:
+        self.defaults = defaults or DefaultLimits()
+        self.keys: dict[str, KeyRecord] = {}
+        self.touched: dict[str, datetime] = {}
+        self.issuer_keys: dict[tuple[str, str], IssuerKey] = {}
+        self.token_cutoffs: dict[Owner, datetime] = {}
+        self.plans_of_users: dict[Owner, str] = {}
+        self._rules: dict[TenantId, Rules] = {}
+        self._counts: dict[TenantId | Owner, Counts] = {}
+        self._turns = 0
+
+    def rules(self, tenant_id: TenantId) -> Rules:
+        """Return what was set for a tenant; change it with the methods below."""
+        return self._rules.setdefault(tenant_id, Rules())
+
+    def set_limits(self, tenant_id: TenantId, **changes: Any) -> None:
+        """Change limits of a tenant as a whole."""
+        self.rules(tenant_id).limits = check_changes(changes, self.defaults.tenant)
+
+    def set_plan(self, tenant_id: TenantId, name: str, **changes: Any) -> None:
+        """Make a plan for users of a tenant."""
+        self.rules(tenant_id).plans[name] = check_changes(changes, self.defaults.user)
+
+    def counts(self, of: TenantId | Owner) -> Counts:
+        """Return the counts of a tenant or a user."""
+        return self._counts.setdefault(of, Counts())
+
+    def tenant_limits(self, tenant_id: TenantId) -> Limits:
+        """Return the limits of a tenant as a whole."""
+        return self.defaults.tenant.changed_by(self.rules(tenant_id).limits)
+
+    def user_limits(self, owner: Owner, plan: str | None = None) -> Limits:
+        """Return the limits of a user, by ``plan`` or by the plan that was named last."""
+        name = plan or self.plans_of_users.get(owner)
+        changes = self.rules(owner.tenant_id).plans.get(name, {}) if name else {}
+        return self.defaults.user.changed_by(changes)
+
+    def share(self, of: TenantId | Owner, in_flight: int) -> tuple[float, int]:
+        """Return by what a tenant or user is picked: the smallest goes first."""
+        limits = self.user_limits(of) if isinstance(of, Owner) else self.tenant_limits(of)
+        return in_flight / limits.weight, self.counts(of).served
+
+    def serve(self, owner: Owner) -> None:
+        """Note that the turn is used up."""
+        self._turns += 1
+        self.counts(owner.tenant_id).served = self.counts(owner).served = self._turns
+
+    def add_bytes(self, owner: Owner, now: datetime, count: int) -> None:
+        """Count bytes that came or went."""
+        for of in (owner.tenant_id, owner):
+            self.counts(of).on(now.astimezone(UTC).date()).bytes += count
+
+    def admit(
+        self, job: NewJob, queued_of_tenant: int, queued_of_user: int
+    ) -> tuple[timedelta, timedelta, Allowance | None]:
+        """Judge and count a submit; return run time-out, retention and what is left of the rate."""
+        owner = job.owner
+        if job.plan is not None and job.plan not in self.rules(owner.tenant_id).plans:
+            raise UnknownPlan(pointer="/plan")
+        both = self.tenant_limits(owner.tenant_id), self.user_limits(owner, job.plan)
+        run, retention = _within_plan(job, both)
+        count = sum(entry.bytes for entry in job.inputs)
+        queued = queued_of_tenant, queued_of_user
+        pairs = list(zip((owner.tenant_id, owner), both, queued, strict=True))
+        for of, limits, waiting in pairs:
+            _judge(self.counts(of), limits, waiting, count, job.created_at)
+        for of, limits, _ in pairs:
+            counts = self.counts(of).on(job.created_at.astimezone(UTC).date())
+            counts.jobs += 1
+            counts.bytes += count
+            if limits.submits_per_second is not None:
+                step = timedelta(seconds=1 / limits.submits_per_second)
+                counts.arrival = max(counts.arrival, job.created_at) + step
+        if job.plan is not None:
+            self.plans_of_users[owner] = job.plan
+        return run, retention, _allowance(self.counts(owner), both[1], job.created_at)
+
+
+def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, timedelta]:
+    for limits in both:
+        if limits.max_priority is not None and job.priority > limits.max_priority:
+            raise PlanLimit(pointer="/priority")
+    found = []
+    for name, value, asked, most in (
+        (
+            "run_timeout_seconds",
+            job.run_timeout,
+            job.run_timeout_asked,
+            [limits.max_run_seconds for limits in both],
+        ),
+        (
+            "retention_seconds",
+            job.retention,
+            job.retention_asked,
+            [limits.max_retention_seconds for limits in both],
+        ),
+    ):
+        longest = timedelta(seconds=min([item for item in most if item], default=1e9))
+        if asked and value > longest:
+            raise PlanLimit(pointer=f"/{name}")
+        found.append(min(value, longest))
+    return found[0], found[1]
+
+
+def _judge(counts: Counts, limits: Limits, queued: int, size: int, now: datetime) -> None:
+    today = now.astimezone(UTC).date()
+    tomorrow = datetime.combine(today + timedelta(days=1), time(), UTC)
+    left = (tomorrow - now).total_seconds()
+    jobs, taken = (counts.jobs, counts.bytes) if counts.day >= today else (0, 0)
+    if limits.jobs_per_day is not None and jobs >= limits.jobs_per_day:
+        raise QuotaExceeded(retry_after=left)
+    if limits.bytes_per_day is not None and taken + size > limits.bytes_per_day:
+        raise QuotaExceeded(retry_after=left)
+    if limits.max_queued is not None and queued >= limits.max_queued:
+        raise QueueFull(retry_after=_QUEUE_RETRY_SECONDS)
+    if limits.submits_per_second is not None and limits.submit_burst is not None:
+        step = 1 / limits.submits_per_second
+        excess = _ahead(counts, now) + step - limits.submit_burst * step
+        if excess > _EPSILON:
+            raise RateLimited(retry_after=excess)
+
+
+def _allowance(counts: Counts, limits: Limits, now: datetime) -> Allowance | None:
+    if limits.submits_per_second is None or limits.submit_burst is None:
+        return None
+    window = limits.submit_burst / limits.submits_per_second
+    ahead = _ahead(counts, now)
+    return Allowance(
+        burst=limits.submit_burst,
+        window_seconds=window,
+        remaining=math.floor((window - ahead) * limits.submits_per_second + _EPSILON),
+        reset_seconds=ahead,
+    )
+
+
+def _ahead(counts: Counts, now: datetime) -> float:
+    return max(0.0, (counts.arrival - now).total_seconds())
