@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from importlib import resources
 from typing import Final
 
 from genjobs.adapters.safe_fetch import FetchLimits
+from genjobs.application.ingesting import Ingester
 from genjobs.bootstrap.catalogue import simulator_entries
 from genjobs.domain import limits, workflow_costs, workflow_policy
 from genjobs.domain.catalogue import InputKind, NodeClass, shipped_classes
@@ -197,6 +199,7 @@ def media_limits() -> Sequence[str]:
                 f"{ingest.per_tenant} and {ingest.per_user}",
                 "wait",
             ),
+            ("jobs fetched at once by a process", number(_places()), "wait"),
             ("pixels of a picture", number(media.picture_pixels), content),
             ("a side of it", number(media.picture_side), content),
             ("its frames", number(media.picture_frames), content),
@@ -214,6 +217,12 @@ def media_limits() -> Sequence[str]:
             ("memory to decode", _bytes(media.memory_bytes), content),
         ]
     )
+
+
+def _places() -> int:
+    [places] = [field.default for field in fields(Ingester) if field.name == "places"]
+    assert isinstance(places, int)
+    return places
 
 
 def _table(rows: Sequence[_Row]) -> Sequence[str]:
