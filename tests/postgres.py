@@ -22,6 +22,10 @@ import pytest
 from genjobs.adapters.local.embedded_postgres import embedded_postgres
 from genjobs.adapters.postgres import administration, migrate
 from genjobs.adapters.postgres.pool import connect_arguments
+from genjobs.adapters.postgres.tenancy import PostgresTenancy
+from genjobs.domain.ids import TenantId
+from genjobs.domain.plans import DefaultLimits
+from genjobs.testing.clock import BEGINNING
 from tests import environment
 
 _WINDOW = 8
@@ -36,6 +40,11 @@ class Database:
     owner: str
     api: str
     worker: str
+
+    async def make_tenant(self, tenant_id: TenantId) -> None:
+        """Make a tenant without limits."""
+        tenancy = PostgresTenancy(self.owner, DefaultLimits())
+        await tenancy.ensure_tenant(tenant_id, f"test {tenant_id}", BEGINNING)
 
     async def execute(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Run a statement as superuser."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
@@ -19,9 +19,14 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
+from genjobs.domain.plans import DefaultLimits, Limits, check_changes
 
 #: The tenant of the embedded mode and of the single key.
 DEFAULT_TENANT = UUID("01900000-0000-7000-8000-000000000001")
+
+
+_TENANT_LIMITS = Limits(submits_per_second=200.0, submit_burst=1000, max_queued=100_000)
+_USER_LIMITS = Limits(submits_per_second=10.0, submit_burst=100, max_queued=1000)
 
 
 class Environment(StrEnum):
@@ -72,12 +77,42 @@ class Settings(BaseSettings):
         None, description="How clients reach the API; signed local URLs start with it"
     )
     api_key: SecretStr | None = Field(
-        None, min_length=16, description="The bearer key; made and kept when embedded"
+        None,
+        description="A key for the settings' tenant, of the form of `genjobs keys create`; made "
+        "and kept when there is none, refused in production",
+    )
+    token_keys: tuple[SecretStr, ...] = Field(
+        (),
+        description="Secrets of at least 32 characters that sign end users' tokens, as a JSON "
+        "list: the first signs, all are accepted; made and kept when embedded",
+    )
+    token_audience: str = Field("genjobs", description="The audience that tokens must name")
+    tenant_limits: dict[str, Any] = Field(
+        {}, description="Limits of a tenant as a whole, as JSON: what differs from the built-in"
+    )
+    user_limits: dict[str, Any] = Field(
+        {}, description="Limits of each user, as JSON: what differs from the built-in"
+    )
+    requests_per_second: float = Field(
+        500, gt=0, description="Requests besides submits, of one key in one process"
+    )
+    user_requests_per_second: float = Field(
+        10, gt=0, description="The same of one end user with a token"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins of pages that may call the API, as a JSON list; none unless named"
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses of proxies whose X-Forwarded-For is believed, separated by commas",
     )
     signing_key: SecretStr | None = Field(
         None, min_length=32, description="Signs local file URLs; made and kept when embedded"
     )
-    tenant_id: UUID = Field(DEFAULT_TENANT, description="The tenant that the bearer key belongs to")
+    tenant_id: UUID = Field(
+        DEFAULT_TENANT,
+        description="The tenant that scripts act for, and that the embedded mode's key belongs to",
+    )
     window: int = Field(64, ge=1, le=100_000, description="Slots of the dispatch window")
     link_life_seconds: int = Field(
         3600, ge=60, le=604_800, description="How long a signed output URL lives, at most"
@@ -131,8 +166,10 @@ class Settings(BaseSettings):
         ]
         if refused:
             raise ValueError(f"production refuses the embedded {', '.join(refused)}")
-        if self.api_key is None:
-            raise ValueError("production needs api_key")
+        if self.api_key is not None:
+            raise ValueError("production refuses api_key; make keys with `genjobs keys create`")
+        if not self.token_keys:
+            raise ValueError("production needs token_keys")
 
     @property
     def embedded_database(self) -> bool:
@@ -142,6 +179,13 @@ class Settings(BaseSettings):
     def link_life(self) -> timedelta:
         """Return how long a signed output URL lives, at most."""
         return timedelta(seconds=self.link_life_seconds)
+
+    def default_limits(self) -> DefaultLimits:
+        """Return the limits that plans change; ``ConfigurationError`` when they make no sense."""
+        return DefaultLimits(
+            tenant=_TENANT_LIMITS.changed_by(check_changes(self.tenant_limits, _TENANT_LIMITS)),
+            user=_USER_LIMITS.changed_by(check_changes(self.user_limits, _USER_LIMITS)),
+        )
 
     def supervise_every(self) -> timedelta:
         """Return the pause between two supervisor ticks."""

@@ -10,7 +10,6 @@ from genjobs.adapters.postgres import (
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
-    administration,
     open_pool,
 )
 from genjobs.domain.deadlines import Deadlines
@@ -42,7 +41,7 @@ class TestPostgresIngestLedger(IngestLedgerContract):
     async def backend(self, database: Database) -> AsyncIterator[IngestBackend]:
         tenants = (a_tenant_id(), a_tenant_id())
         for tenant in tenants:
-            await administration.ensure_tenant(database.owner, tenant, f"test {tenant}")
+            await database.make_tenant(tenant)
         async with open_pool(database.api) as api, open_pool(database.worker) as worker:
             yield IngestBackend(
                 store=PostgresJobStore(api),

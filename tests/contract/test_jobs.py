@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from genjobs.adapters.postgres import PostgresJobLedger, PostgresJobStore, administration, open_pool
+from genjobs.adapters.postgres import PostgresJobLedger, PostgresJobStore, open_pool
 from genjobs.domain.deadlines import Deadlines
 from genjobs.testing import MemoryJobLedger, MemoryJobs, MemoryJobStore, a_tenant_id
 from genjobs.testing.contracts import (
@@ -35,7 +35,7 @@ def memory() -> JobsBackend:
 async def postgres(database: Database) -> AsyncIterator[JobsBackend]:
     tenants = (a_tenant_id(), a_tenant_id())
     for tenant in tenants:
-        await administration.ensure_tenant(database.owner, tenant, f"test {tenant}")
+        await database.make_tenant(tenant)
     async with open_pool(database.api) as api, open_pool(database.worker) as worker:
         yield JobsBackend(
             store=PostgresJobStore(api),

@@ -8,16 +8,13 @@ from pathlib import Path
 import pytest
 
 from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
-from genjobs.adapters.local.keys import SettingsAuthenticator
 from genjobs.adapters.local.signals import LocalSignals
 from genjobs.adapters.media_probe import PillowProbe
 from genjobs.adapters.system import SystemClock, SystemIds
-from genjobs.domain.tenancy import Scope
-from genjobs.testing import FakeClock, MemoryArtifactStore, SequentialIds, a_tenant_id
+from genjobs.testing import FakeClock, MemoryArtifactStore, SequentialIds
 from genjobs.testing.contracts import (
     ArtifactOutageContract,
     ArtifactStoreContract,
-    AuthenticatorContract,
     ClockContract,
     IdSourceContract,
     MediaProbeContract,
@@ -113,16 +110,6 @@ class TestLocalSignals(SignalsContract):
     @pytest.fixture
     def signals(self) -> LocalSignals:
         return LocalSignals()
-
-
-class TestSettingsAuthenticator(AuthenticatorContract):
-    @pytest.fixture
-    def token(self) -> str:
-        return "gj_local_Abcdefgh12345678"
-
-    @pytest.fixture
-    def authenticator(self, token: str) -> SettingsAuthenticator:
-        return SettingsAuthenticator(token, a_tenant_id(), frozenset(Scope))
 
 
 class TestPillowProbe(MediaProbeContract):

@@ -14,7 +14,9 @@ from typing import Any
 
 import httpx
 
-KEY = "gj_test_key_of_the_processes"
+from genjobs.testing import a_key_text
+
+KEY = a_key_text("processes").reveal()
 USER = "u_1"
 #: A lost worker is found out in seconds instead of half a minute.
 HASTE = {

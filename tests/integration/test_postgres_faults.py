@@ -13,7 +13,6 @@ import pytest
 from genjobs.adapters.postgres import (
     PostgresJobLedger,
     PostgresJobStore,
-    administration,
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
@@ -28,7 +27,7 @@ from tests.postgres import Database
 @pytest.fixture
 async def owner(database: Database) -> Owner:
     owner = an_owner()
-    await administration.ensure_tenant(database.owner, owner.tenant_id, f"test {owner.tenant_id}")
+    await database.make_tenant(owner.tenant_id)
     return owner
 
 

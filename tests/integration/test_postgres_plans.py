@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
 from genjobs.adapters.postgres import PostgresJobStore, open_pool
-from genjobs.adapters.postgres.job_store import _GET, _listing
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
 from genjobs.domain.ids import JobId
-from genjobs.domain.job import JobQuery
 from genjobs.domain.tenancy import Reach
 from genjobs.testing import a_tenant_id
-from genjobs.testing.clock import BEGINNING
 from tests.postgres import Database
 
 
@@ -33,21 +30,29 @@ async def skewed(database: Database, request: pytest.FixtureRequest) -> Reach:
         await database.execute("TRUNCATE genjobs.tenants CASCADE")
     big = a_tenant_id()
     await database.execute(
-        "INSERT INTO genjobs.tenants SELECT id, 't', now() FROM "
+        "INSERT INTO genjobs.tenants SELECT id, id::text, now() FROM "
         "(SELECT $1::uuid AS id UNION ALL SELECT gen_random_uuid() FROM generate_series(1, 300)) x",
         big,
     )
     await database.execute(
         """
-        INSERT INTO genjobs.jobs (tenant_id, id, user_id, status, eligible, eligible_at, not_before,
-            priority, created_at, queue_deadline, queue_timeout, run_timeout, retention, inputs,
-            metadata)
-        SELECT t.id, gen_random_uuid(), 'u_1', 'queued', true, now(), now(), 0, now(), now(),
+        INSERT INTO genjobs.jobs (tenant_id, id, user_id, status, eligible, eligible_at, ready,
+            not_before, priority, created_at, queue_deadline, queue_timeout, run_timeout,
+            retention, inputs, metadata)
+        SELECT t.id, gen_random_uuid(), 'u_1', 'queued', true, now(), true, now(), 0, now(), now(),
             '30 min', '10 min', '7 d', '[]', '{}'
         FROM genjobs.tenants t,
             generate_series(1, CASE WHEN t.id = $1 THEN 30000 ELSE 10 END)
         """,
         big,
+    )
+    await database.execute(
+        "INSERT INTO genjobs.user_load (tenant_id, user_id, queued, ready) "
+        "SELECT tenant_id, user_id, count(*), count(*) FROM genjobs.jobs GROUP BY 1, 2"
+    )
+    await database.execute(
+        "INSERT INTO genjobs.tenant_load (tenant_id, queued, ready_users) "
+        "SELECT tenant_id, sum(queued), count(*) FROM genjobs.user_load GROUP BY 1"
     )
     if request.param == "after ANALYZE":
         await database.execute("ANALYZE genjobs.jobs")
@@ -56,8 +61,8 @@ async def skewed(database: Database, request: pytest.FixtureRequest) -> Reach:
 
 async def _a_few_finished_jobs(database: Database) -> None:
     await database.execute(
-        "INSERT INTO genjobs.tenants SELECT gen_random_uuid(), 't', now() "
-        "FROM generate_series(1, 9)"
+        "INSERT INTO genjobs.tenants SELECT gen_random_uuid(), n::text, now() "
+        "FROM generate_series(1, 9) n"
     )
     await database.execute(
         """
@@ -71,54 +76,88 @@ async def _a_few_finished_jobs(database: Database) -> None:
     )
 
 
-async def test_big_listings_and_picks_walk_an_index(database: Database, skewed: Reach) -> None:
-    middle = JobId(a_tenant_id())
-    statements = {
-        "first page": _listing(skewed, JobQuery(limit=51)),
-        "next page": _listing(skewed, JobQuery(limit=51, before=middle)),
-        "whole tenant": _listing(
-            Reach(tenant_id=skewed.tenant_id, user_id=None), JobQuery(limit=51, before=middle)
-        ),
-        "oldest ready": (
-            "SELECT j.tenant_id, j.user_id FROM genjobs.jobs j WHERE j.status = 'queued' "
-            "AND j.eligible AND j.slot_no IS NULL AND j.not_before > '-infinity' "
-            "AND j.not_before <= $1 ORDER BY j.not_before, j.id LIMIT 1",
-            [BEGINNING + timedelta(days=9999)],
-        ),
-        "head of a user": (
-            "SELECT j.id FROM genjobs.jobs j WHERE j.tenant_id = $1 AND j.user_id = $2 "
-            "AND j.status = 'queued' AND j.eligible AND j.slot_no IS NULL "
-            "ORDER BY -j.priority, j.id LIMIT 1",
-            [skewed.tenant_id, skewed.user_id],
-        ),
-        "expiry": (
-            "SELECT j.id FROM genjobs.jobs j WHERE j.status = 'queued' "
-            "AND j.queue_deadline <= $1 ORDER BY j.queue_deadline LIMIT 100",
-            [BEGINNING],
-        ),
+#: Variables that a function's own statements read.
+_VARIABLES = {"v_tenant": "uuid", "v_user": "text"}
+
+
+async def _statements(database: Database, function: str) -> list[tuple[str, list[str]]]:
+    """Return the SELECTs of a function, with the types of what stands in them as $1, $2."""
+    [row] = await database.execute(
+        "SELECT prosrc, proargnames, array(SELECT format_type(t, NULL) "
+        "FROM unnest(proargtypes) t) AS types FROM pg_proc "
+        "WHERE pronamespace = 'genjobs'::regnamespace AND proname = $1",
+        function,
+    )
+    source = re.sub(r"--[^\n]*", "", row["prosrc"]).replace("PERFORM", "SELECT")
+    types = dict(zip(row["proargnames"], row["types"], strict=False)) | _VARIABLES
+    variable = re.compile("|".join(rf"(?<![\w.]){re.escape(name)}\b" for name in types))
+    statements = []
+    for found in re.findall(r"\b(SELECT [^;]*? FROM genjobs\.[^;]*?)(?:;|\n\s+LOOP)", source):
+        text = re.sub(r"\bINTO (?:STRICT )?[\w, ]+? FROM", "FROM", found)
+        used = list(dict.fromkeys(variable.findall(text)))
+        for place, name in enumerate(used, 1):
+            text = re.sub(rf"(?<![\w.]){name}\b", f"${place}::{types[name]}", text)
+        if "v_" not in text:  # one that reads a row of a loop is told by its key
+            statements.append((text, [types[name] for name in used]))
+    return statements
+
+
+#: Functions of the hot path, and the indexes of jobs that their statements may walk.
+_WALKS = {
+    "get_job": {"jobs_pkey", "jobs_user_ready"},
+    "list_jobs": {"jobs_pkey", "jobs_user"},
+    "find_submitted": set(),
+    "dispatch": {"jobs_paused", "jobs_user_ready"},
+    "end_pauses": {"jobs_paused"},
+    "expire_queued": {"jobs_expiry"},
+}
+_OF_THE_API = {"get_job", "list_jobs", "find_submitted"}
+
+
+async def test_statements_walk_the_index_that_is_theirs(database: Database, skewed: Reach) -> None:
+    values = {
+        "uuid": str(skewed.tenant_id),
+        "text": str(skewed.user_id),
+        "timestamp with time zone": "infinity",
+        "integer": "50",
+        "text[]": "{queued}",
     }
-    job = JobId(a_tenant_id())
-    statements["one job"] = (_GET, [skewed.tenant_id, job, skewed.user_id])
-    indexes = {"oldest ready": "jobs_ready", "head of a user": "jobs_user_ready"}
-    indexes["one job"] = "jobs_user_ready"
-    for name, (statement, values) in statements.items():
-        plan = await _generic_plan(database.api, statement, values)
-        used = {node["Index Name"] for node in _nodes(plan) if "Index Name" in node}
-        for node in _nodes(plan):
-            reads_jobs = any(part.get("Relation Name") == "jobs" for part in _nodes(node))
-            assert node.get("Relation Name") != "jobs" or "Index" in node["Node Type"], (name, plan)
-            # The few slots may be sorted for the join.
-            assert not (reads_jobs and "Sort" in node["Node Type"]), (name, plan)
-        assert indexes.get(name) in {None, *used}, (name, plan)
-        assert used, (name, plan)
+    for function, indexes in _WALKS.items():
+        url = database.api if function in _OF_THE_API else database.worker
+        statements = await _statements(database, function)
+        used = set()
+        assert statements
+        for statement, types in statements:
+            given = [values[name] for name in types]
+            plan = await _generic_plan(url, statement, skewed, types, given)
+            for node in _nodes(plan):
+                small = node.get("Relation Name") in {"slots", "tenant_load", "tenants"}
+                assert small or node["Node Type"] != "Seq Scan", (statement, plan)
+                assert "Bitmap" not in node["Node Type"], (statement, plan)
+                reads_jobs = any(part.get("Relation Name") == "jobs" for part in _nodes(node))
+                assert not (reads_jobs and "Sort" in node["Node Type"]), (statement, plan)
+                used.add(node.get("Index Name"))
+        # Another index of jobs would be walked from end to end for what it does not hold.
+        assert {name for name in used if name and name.startswith("jobs")} == indexes, function
 
 
-async def _generic_plan(url: str, statement: str, values: list[Any]) -> dict[str, Any]:
-    """Return the plan that a prepared statement gets once it is planned for all values."""
+async def _generic_plan(
+    url: str, statement: str, reach: Reach, types: list[str], values: list[str]
+) -> dict[str, Any]:
+    """Return the plan that a statement gets once it is planned for all values."""
     connection = await asyncpg.connect(**connect_arguments(url), **session_arguments(url))
     try:
-        await connection.execute("SET plan_cache_mode = force_generic_plan")
-        rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) {statement}", *values)
+        async with connection.transaction():
+            await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            await connection.execute(
+                "SELECT set_config('genjobs.tenant', $1, true)", str(reach.tenant_id)
+            )
+            # EXPLAIN of a statement with values would plan it for these values.
+            taken = f"({', '.join(types)})" if types else ""
+            given = f"({', '.join(map(repr, values))})" if values else ""
+            await connection.execute(f"PREPARE planned{taken} AS {statement}")
+            rows = await connection.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE planned{given}")
+            await connection.execute("DEALLOCATE planned")
         return json.loads(rows[0][0])[0]["Plan"]  # type: ignore[no-any-return]
     finally:
         await connection.close()

@@ -19,7 +19,6 @@ from genjobs.adapters.postgres import (
     Pool,
     PostgresJobLedger,
     PostgresJobStore,
-    administration,
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
@@ -92,7 +91,7 @@ async def pools(database: Database) -> AsyncIterator[tuple[Pool, Pool]]:
 async def owners(database: Database) -> list[Owner]:
     tenants = [an_owner(), an_owner()]
     for owner in tenants:
-        await administration.ensure_tenant(database.owner, owner.tenant_id, f"test {owner.tenant_id}")
+        await database.make_tenant(owner.tenant_id)
     return [an_owner(user, owner.tenant_id) for owner in tenants for user in ("u_1", "u_2")]
 
 

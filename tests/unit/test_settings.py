@@ -15,7 +15,8 @@ from genjobs.settings import Settings
         ("GENJOBS_ENV", "production"),
         ("GENJOBS_ENV", "staging"),
         ("GENJOBS_LEASE_SECONDS", "1"),
-        ("GENJOBS_API_KEY", "hunter2"),
+        ("GENJOBS_TOKEN_KEYS", "hunter2"),
+        ("GENJOBS_USER_LIMITS", "hunter2"),
         ("GENJOBS_WINDOW", "many"),
         ("GENJOBS_FETCH_PORTS", "80, hunter2"),
         ("GENJOBS_FETCH_PORTS", '["hunter2"]'),
@@ -39,7 +40,7 @@ def test_production_refuses_each_embedded_part() -> None:
         "artifacts_url": "r2://account/bucket",
         "dispatch_url": "modal://app/class",
         "comfyui_url": "http://127.0.0.1:8188",
-        "api_key": "x" * 32,
+        "token_keys": ["x" * 32],
     }
     Settings.model_validate(good)
     for name, value in {
@@ -47,7 +48,8 @@ def test_production_refuses_each_embedded_part() -> None:
         "artifacts_url": "file:",
         "dispatch_url": "local://",
         "comfyui_url": "simulator://",
-        "api_key": None,
+        "token_keys": [],
+        "api_key": "gj_test_key",
     }.items():
         with pytest.raises(ValueError, match="production"):
             Settings.model_validate({**good, name: value})

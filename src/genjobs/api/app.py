@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from genjobs.api import files, health, jobs, problems
+from genjobs.api import files, health, jobs, problems, tokens, usage
 from genjobs.api.context import ApiContext
 from genjobs.api.middleware import Edge
 from genjobs.api.openapi import DESCRIPTION, TAGS, describe
@@ -15,10 +16,13 @@ from genjobs.domain import limits
 
 
 def create_app(
-    open_context: Callable[[], AbstractAsyncContextManager[ApiContext]], *, version: str
+    open_context: Callable[[], AbstractAsyncContextManager[ApiContext]],
+    *,
+    version: str,
+    cors_origins: Sequence[str] = (),
 ) -> FastAPI:
     """
-    Return the application.
+    Return the application; browsers reach it from ``cors_origins`` and from nowhere else.
 
     ``open_context`` is entered when the server starts and left when it stops, so that pools and
     clients live exactly as long as the process serves.
@@ -39,9 +43,25 @@ def create_app(
         redoc_url=None,
     )
     app.include_router(jobs.router)
+    app.include_router(tokens.router)
+    app.include_router(usage.router)
     app.include_router(files.router)
     app.include_router(health.router)
     problems.install(app)
     app.add_middleware(Edge, max_body_bytes=limits.MAX_BODY_BYTES)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
+                "X-Request-Id",
+            ],
+            expose_headers=[
+                *("ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"),
+                *("RateLimit", "RateLimit-Policy"),
+            ],
+        )
     describe(app)
     return app

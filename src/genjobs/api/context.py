@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from genjobs.api.throttle import Throttle
 from genjobs.application.genjobs import Genjobs
 from genjobs.domain.ports import Clock, SignedFiles
 
@@ -19,6 +20,7 @@ class ApiContext:
 
     genjobs: Genjobs
     clock: Clock
+    throttle: Throttle
     #: Set when the API itself serves signed file URLs.
     signed_files: SignedFiles | None = None
 

@@ -9,13 +9,15 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from genjobs.api import problems
+from genjobs.api.answers import JobOut, JobPageOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of
-from genjobs.api.openapi import problem_responses
-from genjobs.api.schemas import JobCreate, JobListQuery, JobOut, JobPageOut
+from genjobs.api.openapi import body_of, problem_responses
+from genjobs.api.schemas import JobCreate, JobListQuery
+from genjobs.api.throttle import NOT_MODIFIED_DISCOUNT, fields
 from genjobs.api.views import job_json, page_json
 from genjobs.application.query import JobView
-from genjobs.domain.errors import NotFound
+from genjobs.domain.errors import NotFound, ScopeMissing
 from genjobs.domain.ids import JobId, job_text, parse_job_id
 from genjobs.domain.tenancy import Principal, Scope
 
@@ -31,13 +33,6 @@ UserId = Annotated[
     Query(description="Your end user; may be left out with a key that has tenant:read"),
 ]
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobCreate"}}},
-    }
-}
-
 
 @router.post(
     "/jobs",
@@ -47,11 +42,11 @@ _BODY: Final[dict[str, Any]] = {
     response_class=Response,
     responses={
         202: {"model": JobOut, "description": "The job, with its address in Location"},
-        **problem_responses(400, 401, 403, 413, 415, 422, 503),
+        **problem_responses(400, 401, 403, 413, 415, 422, 429, 503),
     },
-    openapi_extra=_BODY,
+    openapi_extra=body_of("JobCreate"),
 )
-@requires(Scope.JOBS_WRITE)
+@requires(Scope.JOBS_WRITE, throttled=False)
 async def create_job(
     request: Request,
     principal: Principal,
@@ -60,8 +55,7 @@ async def create_job(
     ] = None,
 ) -> Response:
     """Accept a job and queue it."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if not problems.is_json(request):
         return problems.of_http_code("unsupported_media_type")
     raw = await request.body()
     if len(raw) > _BIG_BODY:
@@ -69,11 +63,15 @@ async def create_job(
     else:
         user_id, submission = _parse(raw, idempotency_key)
     use = context_of(request).genjobs
-    job, replayed = await use.submit_job(principal.owner(user_id), submission)
-    headers = {"Location": f"/v1/jobs/{job_text(job.id)}", **_FRESH}
-    if replayed:
+    if submission.plan is not None and principal.user_id is not None:
+        raise ScopeMissing("An end user's token may not name a plan.")
+    created = await use.submit_job(principal.owner(user_id), submission)
+    headers = {"Location": f"/v1/jobs/{job_text(created.job.id)}", **_FRESH}
+    if created.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return _answer(use.get_job.signer.view(job), status=202, headers=headers)
+    if created.allowance is not None:
+        headers |= fields("submits", created.allowance)
+    return _answer(use.get_job.signer.view(created.job), status=202, headers=headers)
 
 
 @router.get(
@@ -84,7 +82,7 @@ async def create_job(
     responses={
         200: {"model": JobOut, "description": "The job with freshly signed output URLs"},
         304: {"description": "Unchanged, and the URLs handed out with this ETag still work"},
-        **problem_responses(401, 403, 404, 422, 503),
+        **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
 @requires(Scope.JOBS_READ)
@@ -98,6 +96,7 @@ async def get_job(
     if not view.job.status.final:
         headers["Retry-After"] = _POLL_AFTER
     if _matches(request.headers.get("if-none-match"), etag):
+        context_of(request).throttle.give_back(principal, NOT_MODIFIED_DISCOUNT)
         return Response(status_code=304, headers=headers)
     return _answer(view, status=200, headers=headers)
 
@@ -109,7 +108,7 @@ async def get_job(
     response_class=Response,
     responses={
         200: {"model": JobPageOut, "description": "One page"},
-        **problem_responses(401, 403, 422, 503),
+        **problem_responses(401, 403, 422, 429, 503),
     },
 )
 @requires(Scope.JOBS_READ)
@@ -150,7 +149,7 @@ async def list_jobs(
     responses={
         200: {"model": JobOut, "description": "The job is final"},
         202: {"model": JobOut, "description": "The engine is being stopped"},
-        **problem_responses(401, 403, 404, 422, 503),
+        **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
 @requires(Scope.JOBS_WRITE)
@@ -170,7 +169,7 @@ router.post(
     responses={
         200: {"model": JobOut, "description": "The job is final"},
         202: {"model": JobOut, "description": "The engine is being stopped"},
-        **problem_responses(401, 403, 404, 422, 503),
+        **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )(cancel_job)
 
@@ -183,7 +182,7 @@ router.post(
     response_class=Response,
     responses={
         302: {"description": "Redirects to a freshly signed URL; store this address, not that one"},
-        **problem_responses(401, 403, 404, 422, 503),
+        **problem_responses(401, 403, 404, 422, 429, 503),
     },
 )
 @requires(Scope.JOBS_READ)

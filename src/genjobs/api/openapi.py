@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from genjobs.api.answers import ProblemOut
 from genjobs.api.problems import HTTP_CODES, MEDIA_TYPE
-from genjobs.api.schemas import JobCreate, ProblemOut
+from genjobs.api.schemas import JobCreate, TokenCreate
 
 DESCRIPTION: Final = (
     "Runs ComfyUI workflows as jobs. Every refusal is a problem document (RFC 9457) with a stable "
@@ -16,6 +17,7 @@ DESCRIPTION: Final = (
 )
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch and cancel jobs."},
+    {"name": "access", "description": "Tokens for end users, and limits."},
     {"name": "files", "description": "Files behind signed URLs."},
     {"name": "health", "description": "For load balancers and operators; no key needed."},
 ]
@@ -29,6 +31,7 @@ _REASONS: Final = {
     415: "The body is not sent as JSON",
     416: "The range is outside the file",
     422: "The request cannot be accepted; `code` and `errors` say why",
+    429: "A limit is reached; `code` says which. Try again after `Retry-After` seconds",
     503: "Try again after `Retry-After` seconds",
 }
 
@@ -46,7 +49,13 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _example(status: int) -> dict[str, Any]:
-    codes = {401: "unauthenticated", 403: "scope_missing", 404: "not_found", 503: "unavailable"}
+    codes = {
+        401: "unauthenticated",
+        403: "scope_missing",
+        404: "not_found",
+        429: "rate_limited",
+        503: "unavailable",
+    }
     by_http = {number: code for code, (number, _) in HTTP_CODES.items()}
     code = codes.get(status) or by_http.get(status) or "workflow_cycle"
     return {
@@ -55,9 +64,15 @@ def _example(status: int) -> dict[str, Any]:
         "status": status,
         "detail": _REASONS[status],
         "code": code,
-        "retryable": status == 503,
+        "retryable": status in {429, 503},
         "request_id": "req_4f0c2a",
     }
+
+
+def body_of(schema: str) -> dict[str, Any]:
+    """Return how a route that reads its body itself says which schema that has."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def describe(app: FastAPI) -> None:
@@ -73,11 +88,16 @@ def describe(app: FastAPI) -> None:
             return app.openapi_schema
         document = made()
         parts = document["components"]
-        schema = JobCreate.model_json_schema(ref_template="#/components/schemas/{model}")
-        parts["schemas"] |= schema.pop("$defs")
-        parts["schemas"]["JobCreate"] = schema
+        for request in (JobCreate, TokenCreate):
+            schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
+            parts["schemas"] |= schema.pop("$defs", {})
+            parts["schemas"][request.__name__] = schema
         parts["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "A tenant's API key"}
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A tenant's API key, or a token of one of its end users",
+            }
         }
         for path, operations in document["paths"].items():
             if path.startswith("/v1/"):

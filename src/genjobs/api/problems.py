@@ -8,6 +8,7 @@ sent.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -23,6 +24,7 @@ from genjobs.domain.errors import (
     GenjobsError,
     IdempotencyMismatch,
     InvalidInput,
+    LimitReached,
     MediaTooLarge,
     NotFound,
     ScopeMissing,
@@ -45,6 +47,7 @@ STATUS: Final[Mapping[type[GenjobsError], int]] = {
     Unauthenticated: 401,
     ScopeMissing: 403,
     NotFound: 404,
+    LimitReached: 429,
     Unavailable: 503,
     GenjobsError: 500,
 }
@@ -106,6 +109,12 @@ def document(
     )
 
 
+def is_json(request: Request) -> bool:
+    """Return whether the body is said to be JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type == "application/json"
+
+
 def of_http_code(code: str, *, headers: Mapping[str, str] | None = None) -> Response:
     """Return the document of a refusal listed in :data:`HTTP_CODES`."""
     status, title = HTTP_CODES[code]
@@ -122,6 +131,8 @@ def of_error(error: GenjobsError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER
+    if isinstance(error, LimitReached):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     errors = []
     if error.pointer is not None:
         errors.append({"pointer": error.pointer, "code": error.code, "detail": error.message})

@@ -1,8 +1,7 @@
 """
-Request and response shapes of ``/v1``.
+Request shapes of ``/v1``.
 
-Requests are strict: an unknown member or a value of another type is refused. Responses are
-described for OpenAPI; ``views`` makes them.
+Strict: an unknown member or a value of another type is refused. Response shapes are in ``answers``.
 """
 
 from __future__ import annotations
@@ -10,9 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    field_validator,
+    model_validator,
+)
 
 from genjobs.application.query import JobFilter
 from genjobs.application.submission import (
@@ -24,10 +31,8 @@ from genjobs.application.submission import (
 )
 from genjobs.domain import limits
 from genjobs.domain.errors import MediaNotBase64
-from genjobs.domain.job import CancelMethod
-from genjobs.domain.lifecycle import JobStatus, Phase
-from genjobs.domain.media import MediaKind
-from genjobs.domain.tenancy import USER_ID_PATTERN
+from genjobs.domain.lifecycle import JobStatus
+from genjobs.domain.tenancy import USER_ID_PATTERN, Scope
 
 SAMPLE_WORKFLOW: dict[str, Any] = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "photo.png"}},
@@ -99,6 +104,10 @@ class JobCreate(_Request):
     run_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     retention_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
+    plan: str | None = Field(
+        None, max_length=64, description="One of your plans: the user's limits from now on"
+    )
+
     def submission(self, idempotency_key: str | None) -> Submission:
         """Return the request for the use case; decoding is CPU work of up to 4 MB."""
         return Submission(
@@ -109,8 +118,20 @@ class JobCreate(_Request):
             queue_timeout=_seconds(self.queue_timeout_seconds),
             run_timeout=_seconds(self.run_timeout_seconds),
             retention=_seconds(self.retention_seconds),
+            plan=self.plan,
             idempotency_key=idempotency_key,
         )
+
+
+class TokenCreate(_Request):
+    """Whose token, for how long, to do what."""
+
+    user_id: str = Field(pattern=USER_ID_PATTERN, description="Your end user")
+    ttl_seconds: int = Field(900, description="30 to 3600")
+    scopes: Annotated[list[Annotated[Scope, Strict(False)]], Field(max_length=10)] = Field(
+        [Scope.JOBS_READ],
+        description="jobs:read; and jobs:write if the key has it and the user's plan allows it",
+    )
 
 
 class JobListQuery(BaseModel):
@@ -143,126 +164,3 @@ class JobListQuery(BaseModel):
 def _seconds(value: float | None) -> timedelta | None:
     # Far beyond every limit, and within what a timedelta can hold.
     return None if value is None else timedelta(seconds=min(value, 1e9))
-
-
-class ProgressOut(BaseModel):
-    """How far the render is."""
-
-    fraction: float
-    node_id: str | None
-    node_class: str | None
-    step: int | None
-    steps: int | None
-    nodes_done: int
-    nodes_total: int
-
-
-class QueueOut(BaseModel):
-    """Where a queued job stands among the same user's jobs; null while inputs load."""
-
-    position: int | None
-
-
-class OutputOut(BaseModel):
-    """A delivered file with a link that works until ``url_expires_at``."""
-
-    id: str
-    node_id: str
-    name: str
-    kind: MediaKind
-    content_type: str
-    bytes: int
-    sha256: str
-    width: int | None
-    height: int | None
-    url: str
-    url_expires_at: datetime
-
-
-class ErrorOut(BaseModel):
-    """Why a job failed."""
-
-    code: str
-    message: str
-    node_id: str | None
-    node_class: str | None
-    retryable: bool
-
-
-class CancellationOut(BaseModel):
-    """The receipt of a cancel."""
-
-    requested_at: datetime
-    method: CancelMethod | None
-    stopped_at: datetime | None
-    gpu_seconds_after_request: float | None
-
-
-class TimingsOut(BaseModel):
-    """Seconds spent."""
-
-    queue_seconds: float | None
-    prepare_seconds: float | None
-    render_seconds: float | None
-    upload_seconds: float | None
-    gpu_seconds: float | None
-
-
-class UrlsOut(BaseModel):
-    """Where to go on."""
-
-    self: str
-    cancel: str
-
-
-class JobOut(BaseModel):
-    """A job."""
-
-    id: str = Field(examples=["job_01kb3v9m2xf0wtq7m8e5n4d3rc"])
-    object: Literal["job"]
-    status: JobStatus
-    phase: Phase | None
-    user_id: str
-    attempt: int
-    priority: int
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    purged_at: datetime | None
-    progress: ProgressOut | None
-    queue: QueueOut | None
-    outputs: list[OutputOut]
-    error: ErrorOut | None
-    cancellation: CancellationOut | None
-    timings: TimingsOut
-    metadata: dict[str, str]
-    urls: UrlsOut
-
-
-class JobPageOut(BaseModel):
-    """A page of jobs, newest first."""
-
-    data: list[JobOut]
-    has_more: bool
-    next_cursor: str | None
-
-
-class FieldErrorOut(BaseModel):
-    """One member that is at fault."""
-
-    pointer: str
-    code: str
-    detail: str
-
-
-class ProblemOut(BaseModel):
-    """A refusal (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    retryable: bool
-    request_id: str
-    errors: list[FieldErrorOut] | None = None

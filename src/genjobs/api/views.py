@@ -42,10 +42,10 @@ def _job(view: JobView) -> dict[str, Any]:
         "user_id": job.owner.user_id,
         "attempt": job.attempt,
         "priority": job.priority,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-        "purged_at": _time(job.purged_at),
+        "created_at": time_text(job.created_at),
+        "started_at": time_text(job.started_at),
+        "finished_at": time_text(job.finished_at),
+        "purged_at": time_text(job.purged_at),
         "progress": _progress(job) if running else None,
         "queue": {"position": job.queue_position} if job.status is JobStatus.QUEUED else None,
         "outputs": [_output(signed) for signed in view.outputs],
@@ -91,7 +91,7 @@ def _output(signed: SignedOutput) -> dict[str, Any]:
         "width": output.width,
         "height": output.height,
         "url": signed.url,
-        "url_expires_at": _time(signed.expires_at),
+        "url_expires_at": time_text(signed.expires_at),
     }
 
 
@@ -113,14 +113,15 @@ def _cancellation(job: Job) -> dict[str, Any] | None:
     if receipt is None:
         return None
     return {
-        "requested_at": _time(receipt.requested_at),
+        "requested_at": time_text(receipt.requested_at),
         "method": receipt.method.value if receipt.method else None,
-        "stopped_at": _time(receipt.stopped_at),
+        "stopped_at": time_text(receipt.stopped_at),
         "gpu_seconds_after_request": _seconds(receipt.gpu_seconds_after_request),
     }
 
 
-def _time(value: datetime | None) -> str | None:
+def time_text(value: datetime | None) -> str | None:
+    """Return a time as the contract writes it: UTC, in milliseconds."""
     if value is None:
         return None
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

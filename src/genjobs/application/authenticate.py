@@ -54,12 +54,15 @@ class Authenticate:
         self._directory = keys
         self._codec = codec
         self._clock = clock
-        remember = {"seconds": _REMEMBERED_SECONDS, "most": _MOST_REMEMBERED}
-        self._keys = Remembered[str, KeyRecord | None](keys.find_key, clock, **remember)
-        self._issuer_keys = Remembered[TokenHead, IssuerKey | None](
-            keys.find_issuer_key, clock, **remember
+        self._keys = Remembered[str, KeyRecord | None](
+            keys.find_key, clock, seconds=_REMEMBERED_SECONDS, most=_MOST_REMEMBERED
         )
-        self._standings = Remembered[Owner, UserStanding](tenants.standing, clock, **remember)
+        self._issuer_keys = Remembered[TokenHead, IssuerKey | None](
+            keys.find_issuer_key, clock, seconds=_REMEMBERED_SECONDS, most=_MOST_REMEMBERED
+        )
+        self._standings = Remembered[Owner, UserStanding](
+            tenants.standing, clock, seconds=_REMEMBERED_SECONDS, most=_MOST_REMEMBERED
+        )
         self._failures = Buckets(FAILURES)
         self._used: dict[str, tuple[TenantId, datetime]] = {}
 

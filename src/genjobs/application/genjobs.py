@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from genjobs.application.cancel import CancelJob
+from genjobs.application.mint_token import MintToken
 from genjobs.application.query import (
     GetJob,
     GetOutput,
@@ -23,6 +24,7 @@ from genjobs.application.query import (
 )
 from genjobs.application.submission import Submission
 from genjobs.application.submit import SubmitJob
+from genjobs.application.usage import GetUsage
 from genjobs.domain.ids import JobId, TenantId
 from genjobs.domain.job import Job
 from genjobs.domain.ports import ArtifactStore, Authenticator, JobStore
@@ -42,6 +44,8 @@ class Genjobs:
     get_output: GetOutput
     list_jobs: ListJobs
     cancel_job: CancelJob
+    mint_token: MintToken
+    get_usage: GetUsage
     authenticator: Authenticator
     jobs: JobStore
     artifacts: ArtifactStore
@@ -58,8 +62,7 @@ class Genjobs:
 
     async def submit(self, owner: Owner, submission: Submission) -> Job:
         """Submit a job; see :class:`~genjobs.application.submit.SubmitJob`."""
-        job, _ = await self.submit_job(owner, submission)
-        return job
+        return (await self.submit_job(owner, submission)).job
 
     async def get(self, reach: Reach, job_id: JobId) -> JobView:
         """Return one job; ``NotFound`` when it is not within ``reach``."""

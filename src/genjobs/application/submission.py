@@ -19,10 +19,12 @@ from genjobs.domain.errors import (
     MediaTooLarge,
     MediaUploadUnsupported,
     TooManyMedia,
+    UnknownPlan,
 )
 from genjobs.domain.graph import canonical_json, pointer
 from genjobs.domain.job import Idempotency
 from genjobs.domain.media import MediaKind
+from genjobs.domain.plans import is_plan_name
 from genjobs.domain.workflow import Workflow
 
 
@@ -64,6 +66,8 @@ class Submission:
     queue_timeout: timedelta | None = None
     run_timeout: timedelta | None = None
     retention: timedelta | None = None
+    #: The plan that the user has from now on; None leaves it as it is.
+    plan: str | None = None
     idempotency_key: str | None = None
 
 
@@ -83,6 +87,8 @@ def check_fields(submission: Submission) -> None:
                 f"{longest.total_seconds():.0f}.",
                 pointer=f"/{name}",
             )
+    if submission.plan is not None and not is_plan_name(submission.plan):
+        raise UnknownPlan(pointer="/plan")
     if len(submission.metadata) > limits.MAX_METADATA_KEYS:
         raise InvalidRequest(
             f"metadata may have at most {limits.MAX_METADATA_KEYS} keys.", pointer="/metadata"
@@ -179,6 +185,7 @@ def idempotency_of(submission: Submission, workflow: Workflow) -> Idempotency | 
     rest = [
         submission.priority,
         dict(submission.metadata),
+        submission.plan,
         *(
             None if value is None else value.total_seconds()
             for value in (submission.queue_timeout, submission.run_timeout, submission.retention)

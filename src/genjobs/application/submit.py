@@ -15,7 +15,9 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
+from genjobs.application.denials import Denials
 from genjobs.application.submission import (
     InlineMedia,
     MediaByUrl,
@@ -28,12 +30,17 @@ from genjobs.application.submission import (
 )
 from genjobs.application.together import together
 from genjobs.domain.artifacts import InputFile, input_key, job_prefix
-from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.errors import GenjobsError, InvalidMedia, Unavailable, UrlNotAllowed
+from genjobs.domain.errors import (
+    GenjobsError,
+    InvalidMedia,
+    RateLimited,
+    Unavailable,
+    UrlNotAllowed,
+)
 from genjobs.domain.ids import JobId
 from genjobs.domain.ingests import PendingMedia
-from genjobs.domain.job import Job, NewJob
+from genjobs.domain.job import Created, NewJob
 from genjobs.domain.media import MediaKind
 from genjobs.domain.ports import ArtifactStore, Clock, IdSource, JobStore, Signals, UrlFetcher
 from genjobs.domain.tenancy import Owner
@@ -54,29 +61,32 @@ class SubmitJob:
     clock: Clock
     ids: IdSource
     signals: Signals
-    catalogue: NodeCatalogue
+    catalogues: Catalogues
+    denials: Denials
     deadlines: Deadlines
     fetcher: UrlFetcher
     check: CheckMedia
     ingest_deadline: timedelta
 
-    async def __call__(self, owner: Owner, submission: Submission) -> tuple[Job, bool]:
+    async def __call__(self, owner: Owner, submission: Submission) -> Created:
         """
-        Return the job and whether it is the replay of an earlier submit under the same key.
+        Return the job, or that of an earlier submit under the same key.
 
         Raises:
             InvalidInput: the request cannot be accepted; nothing was stored.
+            LimitReached: a limit of the tenant or the user is reached; nothing was stored.
             Unavailable: nothing is known of the outcome; repeating with the same key is safe.
         """
         check_fields(submission)
-        workflow = parse_workflow(submission.workflow, self.catalogue)
+        workflow = parse_workflow(submission.workflow, await self.catalogues.of(owner.tenant_id))
         check_media(submission.media)
         kinds = wanted_kinds(workflow, submission.media)
         idempotency = idempotency_of(submission, workflow)
         if idempotency is not None:
-            earlier = await self.jobs.find_submitted(owner, idempotency)
+            earlier = await self.jobs.find_submitted(owner, idempotency, now=self.clock.now())
             if earlier is not None:
-                return earlier, True
+                return Created(job=earlier, replayed=True)
+        self.denials.check(owner)
         pending = await self._judge(submission.media, kinds)
         types = await self._types(submission.media, kinds)
 
@@ -98,24 +108,29 @@ class SubmitJob:
             created_at=now,
             queue_deadline=ready_by + (submission.queue_timeout or self.deadlines.queue),
             run_timeout=submission.run_timeout or self.deadlines.run,
+            run_timeout_asked=submission.run_timeout is not None,
             retention=submission.retention or self.deadlines.retention,
+            retention_asked=submission.retention is not None,
+            plan=submission.plan,
             idempotency=idempotency,
             pending=pending,
             ingest_deadline=ready_by if pending else None,
         )
         try:
-            job, replayed = await self.jobs.create(new)
+            created = await self.jobs.create(new)
         except Unavailable:
             # The job may exist: its inputs must stay. Files without a row are swept later.
             raise
-        except GenjobsError:
+        except GenjobsError as refusal:
+            if isinstance(refusal, RateLimited):
+                self.denials.note(owner, refusal)
             await self._forget(owner, job_id)
             raise
-        if replayed:
+        if created.replayed:
             await self._forget(owner, job_id)
         else:
             self.signals.wake()
-        return job, replayed
+        return created
 
     async def _judge(
         self, media: Sequence[MediaSource], kinds: Mapping[str, frozenset[MediaKind]]

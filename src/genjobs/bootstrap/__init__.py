@@ -11,18 +11,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from genjobs.application.authenticate import Authenticate
 from genjobs.application.cancel import CancelJob
+from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
+from genjobs.application.denials import Denials
 from genjobs.application.genjobs import Genjobs
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
+from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
+from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters, DatabaseUrls, api_key, prepare_database
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.domain.ids import TenantId
+from genjobs.domain.rates import Rate
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 
@@ -58,6 +64,11 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
     jobs, artifacts, clock = await adapters.jobs(), adapters.artifacts(), adapters.clock()
     signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
     get_job = GetJob(jobs=jobs, signer=signer)
+    tenants, codec = await adapters.tenants(), adapters.token_codec()
+    authenticate = Authenticate(
+        keys=await adapters.keys(), tenants=tenants, codec=codec, clock=clock
+    )
+    await adapters.beside(authenticate.keep_noting(), authenticate.note_use)
     return Genjobs(
         submit_job=SubmitJob(
             jobs=jobs,
@@ -65,7 +76,8 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             clock=clock,
             ids=adapters.ids(),
             signals=adapters.signals(),
-            catalogue=adapters.catalogue(),
+            catalogues=Catalogues(adapters.catalogue(), tenants, clock),
+            denials=Denials(clock),
             deadlines=adapters.settings.deadlines(),
             fetcher=adapters.fetcher(),
             check=CheckMedia(inspector=await adapters.inspector()),
@@ -75,7 +87,9 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         get_output=GetOutput(get_job=get_job),
         list_jobs=ListJobs(jobs=jobs, signer=signer),
         cancel_job=CancelJob(jobs=jobs, clock=clock, signals=adapters.signals(), signer=signer),
-        authenticator=adapters.authenticator(),
+        mint_token=MintToken(tenants=tenants, codec=codec, clock=clock, ids=adapters.ids()),
+        get_usage=GetUsage(tenants=tenants, clock=clock),
+        authenticator=authenticate,
         jobs=jobs,
         artifacts=artifacts,
         tenant_id=TenantId(adapters.settings.tenant_id),
@@ -138,12 +152,24 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
 async def build_context(adapters: Adapters) -> ApiContext:
     """Return what the API serves from."""
     from genjobs.api.context import ApiContext
+    from genjobs.api.throttle import Throttle
 
+    settings = adapters.settings
     return ApiContext(
         genjobs=await build_genjobs(adapters),
         clock=adapters.clock(),
+        throttle=Throttle(
+            clock=adapters.clock(),
+            keys=rate_of(settings.requests_per_second),
+            end_users=rate_of(settings.user_requests_per_second),
+        ),
         signed_files=adapters.signed_files(),
     )
+
+
+def rate_of(per_second: float) -> Rate:
+    """Return a rate of which two seconds' worth may come at once."""
+    return Rate(per_second=per_second, burst=max(1, round(2 * per_second)))
 
 
 @asynccontextmanager
@@ -189,4 +215,4 @@ def build_api(settings: Settings | None = None, adapters: AdaptersFactory = Adap
         async with open_adapters(loaded, adapters) as opened:
             yield await build_context(opened)
 
-    return create_app(open_context, version=version())
+    return create_app(open_context, version=version(), cors_origins=loaded.cors_origins)

@@ -6,8 +6,9 @@ Vendor packages are imported in the branch that needs them.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
 from genjobs.domain.catalogue import NodeCatalogue
+from genjobs.domain.credentials import KeyRecord, KeyText
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ids import TenantId
 from genjobs.domain.tenancy import Scope
@@ -25,16 +27,18 @@ if TYPE_CHECKING:
     from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         ArtifactStore,
-        Authenticator,
         Clock,
         IdSource,
         IngestLedger,
         JobLedger,
         JobStore,
+        KeyDirectory,
         MediaInspector,
         MediaProbe,
         Signals,
         SignedFiles,
+        TenantDirectory,
+        TokenCodec,
         UrlFetcher,
         WorkflowEngine,
     )
@@ -146,13 +150,10 @@ class Adapters:
     async def jobs(self) -> JobStore:
         """Return the tenant's side of the jobs."""
         if "jobs" not in self._opened:
-            from genjobs.adapters.postgres import PostgresJobStore, open_pool
+            from genjobs.adapters.postgres import PostgresJobStore
 
-            urls = await self.database_urls()
-            pool = await self._stack.enter_async_context(
-                open_pool(urls.api, size=self.settings.database_pool_size)
-            )
-            store = PostgresJobStore(pool)
+            pool = await self._api_pool()
+            store = PostgresJobStore(pool, self.settings.default_limits())
             if self.settings.env is Environment.PRODUCTION:
                 await store.refuse_powerful_role()
             self._opened["jobs"] = store
@@ -174,6 +175,33 @@ class Adapters:
         return self._once(
             "ingests", lambda: PostgresIngestLedger(pool, self.settings.ingest_rules())
         )
+
+    async def keys(self) -> KeyDirectory:
+        """Return the keys of all tenants."""
+        from genjobs.adapters.postgres import PostgresKeyDirectory
+
+        pool = await self._api_pool()
+        return self._once("keys", lambda: PostgresKeyDirectory(pool))
+
+    async def tenants(self) -> TenantDirectory:
+        """Return the rules and counts of tenants."""
+        from genjobs.adapters.postgres import PostgresTenantDirectory
+
+        pool = await self._api_pool()
+        return self._once(
+            "tenants", lambda: PostgresTenantDirectory(pool, self.settings.default_limits())
+        )
+
+    async def _api_pool(self) -> Pool:
+        if "api_pool" not in self._opened:
+            from genjobs.adapters.postgres import open_pool
+
+            urls = await self.database_urls()
+            self._opened["api_pool"] = await self._stack.enter_async_context(
+                open_pool(urls.api, size=self.settings.database_pool_size)
+            )
+        pool: Pool = self._opened["api_pool"]
+        return pool
 
     async def _worker_pool(self) -> Pool:
         if "worker_pool" not in self._opened:
@@ -221,16 +249,34 @@ class Adapters:
 
     # -- access -------------------------------------------------------------------------------
 
-    def authenticator(self) -> Authenticator:
-        """Return what knows the bearer key."""
-        from genjobs.adapters.local.keys import SettingsAuthenticator
+    def token_codec(self) -> TokenCodec:
+        """Return what signs and reads end users' tokens."""
+        from genjobs.adapters.jwt_tokens import JwtCodec
+        from genjobs.adapters.local.secret_file import load_or_create_secret
 
-        return self._once(
-            "authenticator",
-            lambda: SettingsAuthenticator(
-                api_key(self.settings), TenantId(self.settings.tenant_id), frozenset(Scope)
-            ),
-        )
+        def make() -> JwtCodec:
+            settings = self.settings
+            secrets_ = [key.get_secret_value() for key in settings.token_keys] or [
+                load_or_create_secret(
+                    settings.data_directory / "token-key", lambda: secrets.token_urlsafe(48)
+                )
+            ]
+            return JwtCodec(secrets_, audience=settings.token_audience)
+
+        return self._once("token_codec", make)
+
+    async def beside(
+        self, work: Coroutine[Any, Any, None], at_end: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run ``work`` until everything is closed, and then ``at_end``."""
+        self._stack.push_async_callback(at_end)
+        task = asyncio.create_task(work)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(end)
 
     # -- engine -------------------------------------------------------------------------------
 
@@ -262,20 +308,40 @@ class Adapters:
 
 
 async def prepare_database(settings: Settings, owner_url: str) -> None:
-    """Migrate the database, and make sure of the settings' tenant and dispatch window."""
+    """Migrate the database, and make sure of the window and of the settings' tenant and key."""
     from genjobs.adapters.postgres import administration, migrate
+    from genjobs.adapters.postgres.tenancy import PostgresTenancy
+    from genjobs.adapters.system import SystemClock
 
     await migrate.upgrade(owner_url)
-    await administration.ensure_tenant(owner_url, TenantId(settings.tenant_id), "default")
+    tenancy, now = PostgresTenancy(owner_url, settings.default_limits()), SystemClock().now()
+    tenant_id = TenantId(settings.tenant_id)
+    await tenancy.ensure_tenant(tenant_id, "default", now)
+    if settings.env is Environment.LOCAL:
+        key = KeyText.parse(api_key(settings))
+        if key is None:
+            raise ConfigurationError(
+                "api_key is not of the form that `genjobs keys create` gives; without it one is "
+                "made"
+            )
+        record = KeyRecord(
+            id=key.id,
+            tenant_id=tenant_id,
+            live=key.live,
+            secret_sha256=key.digest(),
+            scopes=frozenset(Scope),
+        )
+        await tenancy.ensure_key(record, "settings", now)
     await administration.set_window(owner_url, settings.window)
 
 
 def api_key(settings: Settings) -> str:
-    """Return the bearer key; the embedded mode makes one on first use and keeps it (0600)."""
+    """Return the settings' key; the embedded mode makes one on first use and keeps it (0600)."""
     if settings.api_key is not None:
         return settings.api_key.get_secret_value()
     from genjobs.adapters.local.secret_file import load_or_create_secret
 
     return load_or_create_secret(
-        settings.data_directory / "api-key", lambda: f"gj_local_{secrets.token_urlsafe(24)}"
+        settings.data_directory / "api-key",
+        lambda: KeyText.make(live=False, random=secrets.token_bytes(42)).reveal(),
     )

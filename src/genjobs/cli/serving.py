@@ -58,13 +58,20 @@ async def serve(
     with contextlib.closing(listener):
         async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
             context = await bootstrap.build_context(adapters)
-            app = create_app(lambda: contextlib.nullcontext(context), version=bootstrap.version())
+            app = create_app(
+                lambda: contextlib.nullcontext(context),
+                version=bootstrap.version(),
+                cors_origins=settings.cors_origins,
+            )
             server = _Server(
                 uvicorn.Config(
                     app,
                     log_config=None,
                     access_log=False,
                     server_header=False,
+                    # Only a named proxy is believed when it says who the client is.
+                    proxy_headers=bool(settings.trusted_proxies),
+                    forwarded_allow_ips=settings.trusted_proxies or None,
                     timeout_graceful_shutdown=_GRACE_SECONDS,
                 )
             )

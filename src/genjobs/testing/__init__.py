@@ -19,11 +19,18 @@ from genjobs.testing.factories import (
     png_bytes,
 )
 from genjobs.testing.harness import Harness, open_harness
+from genjobs.testing.memory_access import (
+    MemoryKeyDirectory,
+    MemoryTenantDirectory,
+    a_key_record,
+    a_key_text,
+)
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
+from genjobs.testing.memory_tenants import MemoryTenants
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import Script, ScriptedEngine
 
@@ -36,10 +43,15 @@ __all__ = [
     "MemoryJobLedger",
     "MemoryJobStore",
     "MemoryJobs",
+    "MemoryKeyDirectory",
+    "MemoryTenantDirectory",
+    "MemoryTenants",
     "MemoryUrlFetcher",
     "Script",
     "ScriptedEngine",
     "SequentialIds",
+    "a_key_record",
+    "a_key_text",
     "a_new_job",
     "a_principal",
     "a_tenant_id",

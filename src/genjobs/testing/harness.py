@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from genjobs import bootstrap
 from genjobs.adapters.local.signals import LocalSignals
@@ -20,10 +19,17 @@ from genjobs.application.ingesting import Ingester
 from genjobs.application.supervise import Supervise
 from genjobs.bootstrap import Adapters, DatabaseUrls
 from genjobs.domain.errors import ConfigurationError
+from genjobs.domain.ids import TenantId
 from genjobs.domain.ports import Clock, IdSource, MediaProbe, PictureSize
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 from genjobs.testing.clock import FakeClock, SequentialIds
+from genjobs.testing.memory_access import (
+    MemoryKeyDirectory,
+    MemoryTenantDirectory,
+    a_key_record,
+    a_key_text,
+)
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
@@ -32,8 +38,12 @@ from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import ScriptedEngine
 
-#: The bearer key of a harness.
-TEST_KEY = "gj_test_key_of_the_harness"
+_KEY = a_key_text("harness")
+#: The bearer key of a harness; it has every scope.
+TEST_KEY = _KEY.reveal()
+
+
+_UNLIMITED = {"submits_per_second": None, "submit_burst": None, "max_queued": None}
 
 
 class _NoSizes:
@@ -49,7 +59,13 @@ class FakeAdapters(Adapters):
     def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
         super().__init__(settings, stack)
         self.fake_clock = FakeClock()
-        self.fake_jobs = MemoryJobs(window=settings.window, deadlines=settings.deadlines())
+        self.fake_jobs = MemoryJobs(
+            window=settings.window,
+            deadlines=settings.deadlines(),
+            limits=settings.default_limits(),
+        )
+        tenant = TenantId(settings.tenant_id)
+        self.fake_jobs.tenants.keys[_KEY.id] = a_key_record(_KEY, tenant)
         self.fake_artifacts = MemoryArtifactStore()
         self.fake_engine = ScriptedEngine()
         self.fake_web = MemoryUrlFetcher()
@@ -83,6 +99,14 @@ class FakeAdapters(Adapters):
     async def ledger(self) -> MemoryJobLedger:
         """Return the ledger in memory."""
         return MemoryJobLedger(self.fake_jobs)
+
+    async def keys(self) -> MemoryKeyDirectory:
+        """Return the keys in memory."""
+        return MemoryKeyDirectory(self.fake_jobs)
+
+    async def tenants(self) -> MemoryTenantDirectory:
+        """Return the tenants in memory."""
+        return MemoryTenantDirectory(self.fake_jobs)
 
     def artifacts(self) -> MemoryArtifactStore:
         """Return the artifacts in memory."""
@@ -139,7 +163,9 @@ class Harness:
 async def open_harness(**settings: object) -> AsyncIterator[Harness]:
     """Open a harness; ``settings`` are fields of :class:`~genjobs.settings.Settings`."""
     given: dict[str, object] = {
-        "api_key": SecretStr(TEST_KEY),
+        "token_keys": ("signs the tokens of a harness, of nothing else",),
+        "tenant_limits": _UNLIMITED,
+        "user_limits": _UNLIMITED,
         "data_directory": Path("unused"),
         "public_url": "http://genjobs.test",
         **settings,
@@ -153,7 +179,7 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
         async def open_context() -> AsyncIterator[ApiContext]:
             yield context
 
-        api = create_app(open_context, version="0")
+        api = create_app(open_context, version="0", cors_origins=loaded.cors_origins)
         api.state.context = context  # in-process transports run no lifespan
         yield Harness(
             genjobs=context.genjobs,

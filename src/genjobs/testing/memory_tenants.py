@@ -28,6 +28,7 @@ from genjobs.domain.tenancy import Owner
 
 _QUEUE_RETRY_SECONDS = 5.0
 _EPSILON = 1e-6
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Rules:
 class Counts:
     """What has been used of a rate and of a day."""
 
-    arrival: datetime = datetime.min.replace(tzinfo=UTC)
+    arrival: datetime = _LONG_AGO
     day: date = date.min
     jobs: int = 0
     bytes: int = 0
@@ -122,7 +123,8 @@ class MemoryTenants:
         run, retention = _within_plan(job, both)
         count = sum(entry.bytes for entry in job.inputs)
         queued = queued_of_tenant, queued_of_user
-        pairs = list(zip((owner.tenant_id, owner), both, queued, strict=True))
+        whose: tuple[TenantId | Owner, ...] = (owner.tenant_id, owner)
+        pairs = list(zip(whose, both, queued, strict=True))
         for of, limits, waiting in pairs:
             _judge(self.counts(of), limits, waiting, count, job.created_at)
         for of, limits, _ in pairs:

@@ -70,6 +70,10 @@ def test_only_what_another_try_may_mend_is_retryable() -> None:
     retryable = {cls.code for cls in errors.leaves() if cls.retryable}
     assert retryable == {
         "unavailable",
+        "limit_reached",
+        "rate_limited",
+        "quota_exceeded",
+        "queue_full",
         "download_failed",
         "input_unavailable",
         "queue_timeout",

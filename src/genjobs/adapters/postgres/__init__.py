@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from genjobs.adapters.postgres.access import PostgresKeyDirectory, PostgresTenantDirectory
 from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
 from genjobs.adapters.postgres.job_store import PostgresJobStore
 from genjobs.adapters.postgres.pool import Pool, open_pool
 
-__all__ = ["Pool", "PostgresIngestLedger", "PostgresJobLedger", "PostgresJobStore", "open_pool"]
+__all__ = [
+    "Pool",
+    "PostgresIngestLedger",
+    "PostgresJobLedger",
+    "PostgresJobStore",
+    "PostgresKeyDirectory",
+    "PostgresTenantDirectory",
+    "open_pool",
+]

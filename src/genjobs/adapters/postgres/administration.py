@@ -1,25 +1,15 @@
-"""What an administrator does to the database: tenants and the size of the dispatch window."""
+"""What an administrator does to the dispatch window. Tenants are in ``tenancy``."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from sqlalchemy import delete, func, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from genjobs.adapters.postgres.tables import slots, tenants
-from genjobs.domain.ids import TenantId
-
-
-async def ensure_tenant(owner_url: str, tenant_id: TenantId, name: str) -> None:
-    """Make the tenant unless it is there."""
-    row = {"id": tenant_id, "name": name, "created_at": datetime.now(UTC)}
-    async with _connection(owner_url) as connection:
-        await connection.execute(upsert(tenants).values(row).on_conflict_do_nothing())
+from genjobs.adapters.postgres.tables import slots
 
 
 async def set_window(owner_url: str, size: int) -> None:

@@ -32,12 +32,15 @@ class IdSource(Protocol):
 class Authenticator(Protocol):
     """Turns a bearer credential into a principal."""
 
-    async def authenticate(self, token: str) -> Principal:
+    async def authenticate(self, token: str, *, client: str | None = None) -> Principal:
         """
-        Return who holds ``token``; it must be compared in constant time.
+        Return who holds ``token``; secrets must be compared in constant time.
+
+        ``client`` is the address that sent it, if it is known: the failures of one are bounded.
 
         Raises:
             Unauthenticated: the token is not a valid one; nothing says why.
+            RateLimited: too many tokens of this client were refused.
             Unavailable: the keys cannot be read.
         """
 

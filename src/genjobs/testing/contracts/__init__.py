@@ -17,6 +17,7 @@ from genjobs.testing.contracts.artifact_store import (
     ArtifactOutageContract,
     ArtifactStoreContract,
 )
+from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
 from genjobs.testing.contracts.ingest_ledger import (
@@ -27,6 +28,7 @@ from genjobs.testing.contracts.ingest_ledger import (
 from genjobs.testing.contracts.inspection import MediaInspectorContract
 from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
+from genjobs.testing.contracts.job_limits import JobLimitsContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
 from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
@@ -38,9 +40,11 @@ from genjobs.testing.contracts.small import (
     MediaProbeContract,
     SignalsContract,
 )
+from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
 
 __all__ = [
     "INGEST_RULES",
+    "Arrangement",
     "ArtifactOutageContract",
     "ArtifactStoreContract",
     "AuthenticatorContract",
@@ -53,12 +57,15 @@ __all__ = [
     "IngestLedgerContract",
     "JobFencingContract",
     "JobLedgerContract",
+    "JobLimitsContract",
     "JobOutageContract",
     "JobRacesContract",
     "JobStoreContract",
     "JobsBackend",
+    "KeyDirectoryContract",
     "MediaInspectorContract",
     "MediaProbeContract",
     "SignalsContract",
     "SignedFilesContract",
+    "TenancyBackend",
 ]

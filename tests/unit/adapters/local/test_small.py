@@ -1,42 +1,14 @@
-"""The settings' key, secrets in files, and wake-ups."""
+"""Secrets in files, and wake-ups."""
 
 from __future__ import annotations
 
 import asyncio
-import pickle
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from genjobs.adapters.local.keys import SettingsAuthenticator
 from genjobs.adapters.local.secret_file import load_or_create_secret
 from genjobs.adapters.local.signals import LocalSignals
-from genjobs.domain.errors import Unauthenticated
-from genjobs.domain.tenancy import Scope
-from genjobs.testing import a_tenant_id
-
-KEY = "gj_local_Abcdefgh12345678"
-
-
-@pytest.mark.parametrize(
-    "token", ["", KEY[:-1], f"{KEY}x", f" {KEY}", KEY.lower(), f"{KEY}\x00", "é", "\udcff"]
-)
-async def test_other_tokens_are_refused_alike(token: str) -> None:
-    authenticator = SettingsAuthenticator(KEY, a_tenant_id(), frozenset(Scope))
-    with pytest.raises(Unauthenticated) as caught:
-        await authenticator.authenticate(token)
-    assert caught.value.message == Unauthenticated().message
-
-
-async def test_key_gives_its_tenant_and_scopes_and_is_not_kept() -> None:
-    tenant, scopes = a_tenant_id(), frozenset({Scope.JOBS_READ})
-    authenticator = SettingsAuthenticator(KEY, tenant, scopes)
-    principal = await authenticator.authenticate(KEY)
-
-    assert (principal.tenant_id, principal.scopes, principal.user_id) == (tenant, scopes, None)
-    assert KEY.encode() not in pickle.dumps(vars(authenticator))
 
 
 def test_processes_that_make_a_secret_at_once_get_the_same_one(tmp_path: Path) -> None:

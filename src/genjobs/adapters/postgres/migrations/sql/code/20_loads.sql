@@ -7,6 +7,12 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
     SELECT FROM genjobs.tenant_load WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
 $$;
 
+-- The turn of one who was never served: before all who were, in the order of arrival.
+CREATE FUNCTION genjobs.first_turn() RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog AS $$
+    SELECT nextval('genjobs.dispatch_turn') - 4611686018427387904;
+$$;
+
 -- Let only one transaction at a time lock the loads of several tenants: two could else wait for
 -- each other. Whoever locks a single tenant's need not ask.
 CREATE FUNCTION genjobs.lock_many_loads() RETURNS void

@@ -46,19 +46,18 @@ DECLARE
     v_excess double precision;
 BEGIN
     IF v_fresh AND p_jobs_today >= (p_limits ->> 'jobs_per_day')::integer THEN
-        RETURN ('quota_exceeded', p_whose, 'jobs_per_day', v_tomorrow);
+        RETURN row('quota_exceeded', p_whose, 'jobs_per_day', v_tomorrow)::genjobs.refusal;
     END IF;
-    IF CASE WHEN v_fresh THEN p_bytes_today ELSE 0 END + p_bytes
-       > (p_limits ->> 'bytes_per_day')::bigint THEN
-        RETURN ('quota_exceeded', p_whose, 'bytes_per_day', v_tomorrow);
+    IF p_bytes_today * v_fresh::integer + p_bytes > (p_limits ->> 'bytes_per_day')::bigint THEN
+        RETURN row('quota_exceeded', p_whose, 'bytes_per_day', v_tomorrow)::genjobs.refusal;
     END IF;
     IF p_queued >= (p_limits ->> 'max_queued')::integer THEN
-        RETURN ('queue_full', p_whose, 'max_queued', NULL);
+        RETURN row('queue_full', p_whose, 'max_queued', NULL)::genjobs.refusal;
     END IF;
     v_excess := genjobs.ahead(p_arrival, p_now)
         + 1 / (p_limits ->> 'submits_per_second')::double precision - genjobs.tolerance(p_limits);
     IF v_excess > 0.000001 THEN  -- times are kept in whole microseconds
-        RETURN ('rate_limited', p_whose, 'submits_per_second', v_excess);
+        RETURN row('rate_limited', p_whose, 'submits_per_second', v_excess)::genjobs.refusal;
     END IF;
     RETURN NULL;
 END $$;

@@ -120,10 +120,10 @@ BEGIN
     END IF;
 
     INSERT INTO genjobs.user_load AS u (
-        tenant_id, user_id, plan, weight, max_in_flight, queued, ready, arrival, day, jobs_today,
-        bytes_today
+        tenant_id, user_id, served, plan, weight, max_in_flight, queued, ready, arrival, day,
+        jobs_today, bytes_today
     ) VALUES (
-        p_tenant, p_user, v_plan, (v_user_limits ->> 'weight')::float8,
+        p_tenant, p_user, genjobs.first_turn(), v_plan, (v_user_limits ->> 'weight')::float8,
         (v_user_limits ->> 'max_in_flight')::integer, 1, v_ready,
         genjobs.arrival_after('-infinity', p_now, v_user_limits), v_today, 1, v_bytes
     )

@@ -9,7 +9,8 @@ DECLARE
     v_job genjobs.jobs;
 BEGIN
     PERFORM 1 FROM genjobs.jobs j
-    WHERE j.status = 'queued' AND j.eligible AND j.queue_deadline <= p_now LIMIT 1;
+    WHERE j.status = 'queued' AND j.eligible AND j.queue_deadline <= p_now
+    ORDER BY j.queue_deadline LIMIT 1;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -125,7 +126,8 @@ BEGIN
     loads := 0;
     PERFORM 1 FROM genjobs.user_load u
     WHERE u.queued = 0 AND u.in_flight = 0 AND u.plan IS NULL
-      AND u.day < (p_now AT TIME ZONE 'UTC')::date - 1 LIMIT 1;
+      AND u.day < (p_now AT TIME ZONE 'UTC')::date - 1
+    ORDER BY u.day LIMIT 1;
     IF FOUND THEN
         PERFORM genjobs.lock_many_loads();
         FOR v_idle IN

@@ -42,7 +42,7 @@ GRANT INSERT, UPDATE ON genjobs.idempotency, genjobs.user_load TO genjobs_api;
 GRANT UPDATE ON genjobs.tenant_load TO genjobs_api;
 GRANT INSERT, DELETE ON genjobs.ingests TO genjobs_api;
 GRANT INSERT, UPDATE, DELETE ON genjobs.ingest_turns TO genjobs_api;
-GRANT USAGE ON SEQUENCE genjobs.ingest_turn TO genjobs_api;
+GRANT USAGE ON SEQUENCE genjobs.ingest_turn, genjobs.dispatch_turn TO genjobs_api;
 GRANT UPDATE (
     status, finished_at, slot_no, ready, version, cancel_requested_at, cancel_method,
     cancel_stopped_at, cancel_gpu_seconds
@@ -57,8 +57,9 @@ GRANT EXECUTE ON FUNCTION
     genjobs.list_jobs, genjobs.find_submitted, genjobs.usage, genjobs.user_standing,
     genjobs.tenant_narrowing, genjobs.find_key, genjobs.find_issuer_key, genjobs.touch_keys,
     genjobs.ahead, genjobs.tolerance, genjobs.arrival_after, genjobs.refuse,
-    genjobs.lock_load, genjobs.move_load, genjobs.lock_slot, genjobs.lock_job,
-    genjobs.free_slot, genjobs.end_attempt, genjobs.lock_turn, genjobs.drop_ingest
+    genjobs.first_turn, genjobs.lock_load, genjobs.move_load, genjobs.lock_slot,
+    genjobs.lock_job, genjobs.free_slot, genjobs.end_attempt, genjobs.lock_turn,
+    genjobs.drop_ingest
 TO genjobs_api;
 
 GRANT UPDATE ON genjobs.jobs, genjobs.slots, genjobs.attempts, genjobs.tenant_load

@@ -14,9 +14,13 @@ BEGIN
     END LOOP;
     FOR v_table IN
         SELECT c.relname AS name,
-            CASE c.relname WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END AS key,
-            -- A slot that is being freed is nobody's.
-            CASE c.relname WHEN 'slots' THEN ' OR tenant_id IS NULL' ELSE '' END AS also
+            CASE c.relname
+                WHEN 'tenants' THEN format('id = %s', v_named)
+                -- A free slot is nobody's, and is seen by whoever has just freed it.
+                WHEN 'slots' THEN format(
+                    'tenant_id = %1$s OR tenant_id IS NULL AND %1$s IS NOT NULL', v_named)
+                ELSE format('tenant_id = %s', v_named)
+            END AS theirs
         FROM pg_class c
         WHERE c.relnamespace = 'genjobs'::regnamespace AND c.relkind IN ('r', 'p')
           AND c.relname <> 'alembic_version'
@@ -24,9 +28,8 @@ BEGIN
         EXECUTE format('ALTER TABLE genjobs.%I ENABLE ROW LEVEL SECURITY', v_table.name);
         EXECUTE format('ALTER TABLE genjobs.%I FORCE ROW LEVEL SECURITY', v_table.name);
         EXECUTE format(
-            'CREATE POLICY one_tenant ON genjobs.%1$I TO genjobs_api '
-            'USING (%2$I = %3$s) WITH CHECK (%2$I = %3$s%4$s)',
-            v_table.name, v_table.key, v_named, v_table.also);
+            'CREATE POLICY one_tenant ON genjobs.%1$I TO genjobs_api USING (%2$s) WITH CHECK (%2$s)',
+            v_table.name, v_table.theirs);
         EXECUTE format(
             'CREATE POLICY all_tenants ON genjobs.%I TO genjobs_worker, %I '
             'USING (true) WITH CHECK (true)', v_table.name, current_user);
