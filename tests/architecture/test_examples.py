@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import running, servers_of
+from tests.e2e.processes import KEY, running, servers_of
 from tools.docs import ROOT
 
 
@@ -58,7 +58,7 @@ async def test_curl_session_works(open_folder: Path) -> None:
     async with running(data, "serve", "--port", "0") as serve:
         line = await serve.says("api.listening")
         port = re.findall(r"127\.0\.0\.1:(\d+)", line)[0]
-        (data / "api-key").write_text("gj_test_key_of_the_processes")
+        (data / "api-key").write_text(KEY)
         process = await asyncio.create_subprocess_exec(
             *("bash", "-euo", "pipefail", "-c", session),
             cwd=open_folder,

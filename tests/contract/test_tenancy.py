@@ -16,6 +16,7 @@ from genjobs.adapters.postgres import (
     PostgresTenantDirectory,
     open_pool,
 )
+from genjobs.adapters.postgres.credentials import PostgresCredentials
 from genjobs.adapters.postgres.tenancy import PostgresTenancy
 from genjobs.domain.catalogue import Narrowing
 from genjobs.domain.credentials import IssuerKey, KeyRecord
@@ -36,6 +37,7 @@ from genjobs.testing.contracts import (
     JobLimitsContract,
     JobsBackend,
     KeyDirectoryContract,
+    PlansContract,
     TenancyBackend,
 )
 from tests.postgres import Database
@@ -80,6 +82,7 @@ class PostgresArrangement:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tenancy = PostgresTenancy(database.owner, DefaultLimits())
+        self._credentials = PostgresCredentials(database.owner)
 
     async def set_limits(self, tenant_id: TenantId, **changes: Any) -> None:
         await self._tenancy.set_tenant_limits(tenant_id, changes)
@@ -94,10 +97,10 @@ class PostgresArrangement:
         await self._tenancy.narrow(tenant_id, narrowing)
 
     async def add_key(self, key: KeyRecord) -> None:
-        await self._tenancy.add_key(key, "test", BEGINNING)
+        await self._credentials.add_key(key, "test", BEGINNING)
 
     async def revoke_key(self, key_id: str, now: datetime) -> None:
-        await self._tenancy.revoke_key(key_id, now)
+        await self._credentials.revoke_key(key_id, now)
 
     async def last_used(self, key_id: str) -> datetime | None:
         [row] = await self._database.execute(
@@ -107,10 +110,10 @@ class PostgresArrangement:
         return at
 
     async def add_issuer_key(self, key: IssuerKey) -> None:
-        await self._tenancy.add_issuer_key(key, BEGINNING)
+        await self._credentials.add_issuer_key(key, BEGINNING)
 
     async def revoke_tokens(self, owner: Owner, now: datetime) -> None:
-        await self._tenancy.revoke_tokens(owner, now)
+        await self._credentials.revoke_tokens(owner, now)
 
 
 @pytest.fixture
@@ -166,6 +169,18 @@ class TestMemoryKeyDirectory(KeyDirectoryContract):
 
 
 class TestPostgresKeyDirectory(KeyDirectoryContract):
+    @pytest.fixture
+    def backend(self, postgres: TenancyBackend) -> TenancyBackend:
+        return postgres
+
+
+class TestMemoryPlans(PlansContract):
+    @pytest.fixture
+    def backend(self, memory: TenancyBackend) -> TenancyBackend:
+        return memory
+
+
+class TestPostgresPlans(PlansContract):
     @pytest.fixture
     def backend(self, postgres: TenancyBackend) -> TenancyBackend:
         return postgres

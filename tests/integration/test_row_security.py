@@ -15,6 +15,7 @@ from genjobs.adapters.postgres import (
     PostgresTenantDirectory,
     open_pool,
 )
+from genjobs.adapters.postgres.credentials import PostgresCredentials
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.adapters.postgres.tenancy import PostgresTenancy
 from genjobs.domain.deadlines import Deadlines
@@ -34,14 +35,15 @@ async def owners(database: Database) -> tuple[Owner, Owner]:
     """Two tenants, each with a row in every table."""
     owners = an_owner(), an_owner()
     tenancy = PostgresTenancy(database.owner, DefaultLimits())
+    credentials = PostgresCredentials(database.owner)
     async with open_pool(database.api) as api, open_pool(database.worker) as worker:
         store, ledger = PostgresJobStore(api), PostgresJobLedger(worker, Deadlines())
         for owner in owners:
             await database.make_tenant(owner.tenant_id)
             key = a_key_record(a_key_text(str(owner.tenant_id)), owner.tenant_id)
-            await tenancy.add_key(key, "key", BEGINNING)
+            await credentials.add_key(key, "key", BEGINNING)
             await tenancy.set_plan(owner.tenant_id, "plan", {"max_queued": 5})
-            await tenancy.revoke_tokens(owner, BEGINNING)
+            await credentials.revoke_tokens(owner, BEGINNING)
             await store.create(a_new_job(owner, key="k"))
             await store.create(a_new_job(owner, pending=["a.png"]))
             await ledger.dispatch(now=BEGINNING, limit=1)

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
+from genjobs.bootstrap.preparing import prepare_database
 from genjobs.domain.catalogue import NodeCatalogue
-from genjobs.domain.credentials import KeyRecord, KeyText
 from genjobs.domain.errors import ConfigurationError
-from genjobs.domain.ids import TenantId
-from genjobs.domain.tenancy import Scope
 from genjobs.settings import Environment, Settings
 
 if TYPE_CHECKING:
@@ -247,8 +245,6 @@ class Adapters:
 
         return self._once("directory_store", make)
 
-    # -- access -------------------------------------------------------------------------------
-
     def token_codec(self) -> TokenCodec:
         """Return what signs and reads end users' tokens."""
         from genjobs.adapters.jwt_tokens import JwtCodec
@@ -256,12 +252,11 @@ class Adapters:
 
         def make() -> JwtCodec:
             settings = self.settings
-            secrets_ = [key.get_secret_value() for key in settings.token_keys] or [
-                load_or_create_secret(
-                    settings.data_directory / "token-key", lambda: secrets.token_urlsafe(48)
-                )
-            ]
-            return JwtCodec(secrets_, audience=settings.token_audience)
+            known = [key.get_secret_value() for key in settings.token_keys]
+            if not known:
+                path = settings.data_directory / "token-key"
+                known = [load_or_create_secret(path, lambda: secrets.token_urlsafe(48))]
+            return JwtCodec(known, audience=settings.token_audience)
 
         return self._once("token_codec", make)
 
@@ -270,13 +265,7 @@ class Adapters:
     ) -> None:
         """Run ``work`` until everything is closed, and then ``at_end``."""
         self._stack.push_async_callback(at_end)
-        task = asyncio.create_task(work)
-
-        async def end() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-        self._stack.push_async_callback(end)
+        self._stack.push_async_callback(_end, asyncio.create_task(work))
 
     # -- engine -------------------------------------------------------------------------------
 
@@ -307,41 +296,6 @@ class Adapters:
         return made
 
 
-async def prepare_database(settings: Settings, owner_url: str) -> None:
-    """Migrate the database, and make sure of the window and of the settings' tenant and key."""
-    from genjobs.adapters.postgres import administration, migrate
-    from genjobs.adapters.postgres.tenancy import PostgresTenancy
-    from genjobs.adapters.system import SystemClock
-
-    await migrate.upgrade(owner_url)
-    tenancy, now = PostgresTenancy(owner_url, settings.default_limits()), SystemClock().now()
-    tenant_id = TenantId(settings.tenant_id)
-    await tenancy.ensure_tenant(tenant_id, "default", now)
-    if settings.env is Environment.LOCAL:
-        key = KeyText.parse(api_key(settings))
-        if key is None:
-            raise ConfigurationError(
-                "api_key is not of the form that `genjobs keys create` gives; without it one is "
-                "made"
-            )
-        record = KeyRecord(
-            id=key.id,
-            tenant_id=tenant_id,
-            live=key.live,
-            secret_sha256=key.digest(),
-            scopes=frozenset(Scope),
-        )
-        await tenancy.ensure_key(record, "settings", now)
-    await administration.set_window(owner_url, settings.window)
-
-
-def api_key(settings: Settings) -> str:
-    """Return the settings' key; the embedded mode makes one on first use and keeps it (0600)."""
-    if settings.api_key is not None:
-        return settings.api_key.get_secret_value()
-    from genjobs.adapters.local.secret_file import load_or_create_secret
-
-    return load_or_create_secret(
-        settings.data_directory / "api-key",
-        lambda: KeyText.make(live=False, random=secrets.token_bytes(42)).reveal(),
-    )
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

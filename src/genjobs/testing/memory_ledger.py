@@ -25,7 +25,7 @@ from genjobs.domain.attempts import (
     Stopped,
 )
 from genjobs.domain.errors import QueueTimeout, StaleAttempt, WorkerLost
-from genjobs.domain.ids import ExecutionId, TenantId
+from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import (
     Cancellation,
     CancelMethod,
@@ -36,7 +36,9 @@ from genjobs.domain.job import (
 from genjobs.domain.lifecycle import JobEvent, JobStatus, Phase
 from genjobs.domain.limits import IDEMPOTENCY_LIFE
 from genjobs.domain.ports import Overview, Pruned
-from genjobs.domain.tenancy import Owner, Reach
+from genjobs.domain.tenancy import Reach
+from genjobs.testing.memory_dispatch import next_row
+from genjobs.testing.memory_receipts import gpu_seconds
 from genjobs.testing.memory_rows import MemoryJobs, Row, Slot
 
 
@@ -50,7 +52,7 @@ class MemoryJobLedger:
         """See the port."""
         given: list[Assignment] = []
         while len(given) < limit and self._taken() < self._jobs.window:
-            row = self._next(now)
+            row = next_row(self._jobs, now)
             if row is None:
                 break
             owner = row.job.owner
@@ -60,36 +62,6 @@ class MemoryJobLedger:
             row.step(JobEvent.DISPATCHED, attempt=attempt)
             given.append(Assignment(owner=owner, job_id=row.job.id, attempt=attempt))
         return given
-
-    def _next(self, now: datetime) -> Row | None:
-        """Return the row whose turn it is, None when nobody may have a slot."""
-        tenants = self._jobs.tenants
-        by_owner: dict[Owner, list[Row]] = {}
-        for row in self._jobs.waiting():
-            if row.not_before <= now:
-                by_owner.setdefault(row.job.owner, []).append(row)
-
-        def under(limit: int | None, of: TenantId | Owner) -> bool:
-            return limit is None or self._jobs.in_flight(of) < limit
-
-        owners = [
-            owner
-            for owner in by_owner
-            if under(tenants.user_limits(owner).max_in_flight, owner)
-            and under(tenants.tenant_limits(owner.tenant_id).max_in_flight, owner.tenant_id)
-        ]
-        if not owners:
-            return None
-
-        def turn(owner: Owner) -> tuple[tuple[float, int], tuple[float, int]]:
-            in_flight = self._jobs.in_flight
-            return (
-                tenants.share(owner.tenant_id, in_flight(owner.tenant_id)),
-                tenants.share(owner, in_flight(owner)),
-            )
-
-        mine = by_owner[min(owners, key=turn)]
-        return min(mine, key=lambda row: (-row.job.priority, row.job.id))
 
     async def start(
         self, assignment: Assignment, execution_id: ExecutionId, *, now: datetime
@@ -316,21 +288,10 @@ class MemoryJobLedger:
             receipt,
             method=stopped.method if stopped else CancelMethod.INTERRUPTED,
             stopped_at=stopped.stopped_at if stopped else now,
-            gpu_seconds_after_request=_gpu_seconds(stopped, receipt.requested_at),
+            gpu_seconds_after_request=gpu_seconds(stopped, receipt.requested_at),
         )
         row.step(JobEvent.STOPPED, finished_at=now, cancellation=done, **_AT_REST)
 
 
 #: What a job that is not running has not.
 _AT_REST: dict[str, Phase | Progress | None] = {"phase": None, "progress": None}
-
-
-def _gpu_seconds(stopped: Stopped | None, requested_at: datetime) -> float:
-    """Return for how long a render went on after its cancel was requested."""
-    if stopped is None:
-        return 0.0
-    known = stopped.gpu_seconds_after_request or 0.0
-    if stopped.stopped_at is None or stopped.timings.gpu_seconds is None:
-        return known
-    since = (stopped.stopped_at - requested_at).total_seconds()
-    return max(known, min(stopped.timings.gpu_seconds, since))

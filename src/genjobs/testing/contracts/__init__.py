@@ -32,6 +32,7 @@ from genjobs.testing.contracts.job_limits import JobLimitsContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
 from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
+from genjobs.testing.contracts.plans import PlansContract
 from genjobs.testing.contracts.signed_files import SignedFilesContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
@@ -65,6 +66,7 @@ __all__ = [
     "KeyDirectoryContract",
     "MediaInspectorContract",
     "MediaProbeContract",
+    "PlansContract",
     "SignalsContract",
     "SignedFilesContract",
     "TenancyBackend",

@@ -1,0 +1,46 @@
+"""The database as its owner reaches it, for administration: one connection for each transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import Executable
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from genjobs.domain.errors import Unavailable
+
+_CONNECT_SECONDS: Final = 5.0
+_COMMAND_SECONDS: Final = 30.0
+Row = Mapping[str, Any]
+
+
+class OwnerDatabase:
+    """Runs transactions; ``Unavailable`` when the database cannot be reached or refuses."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def rows(self, wanted: Executable) -> Sequence[Row]:
+        """Return the rows of one statement."""
+        async with self.transaction() as connection:
+            return [dict(row) for row in (await connection.execute(wanted)).mappings()]
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Hold a connection; what is done on it is done together, or not at all."""
+        engine = create_async_engine(
+            self._url,
+            poolclass=NullPool,
+            connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS},
+        )
+        try:
+            async with engine.begin() as connection:
+                yield connection
+        except (OSError, SQLAlchemyError) as exc:
+            raise Unavailable("The database cannot be reached, or refuses this role.") from exc
+        finally:
+            await engine.dispose()

@@ -1,0 +1,52 @@
+"""What must be there before anything is served: schema, window, and locally a tenant with a key."""
+
+from __future__ import annotations
+
+import secrets
+
+from genjobs.domain.credentials import KeyRecord, KeyText
+from genjobs.domain.errors import ConfigurationError
+from genjobs.domain.ids import TenantId
+from genjobs.domain.tenancy import Scope
+from genjobs.settings import Environment, Settings
+
+
+async def prepare_database(settings: Settings, owner_url: str) -> None:
+    """Migrate the database, and make sure of the window and of the settings' tenant and key."""
+    from genjobs.adapters.postgres import administration, migrate
+    from genjobs.adapters.postgres.credentials import PostgresCredentials
+    from genjobs.adapters.postgres.tenancy import PostgresTenancy
+    from genjobs.adapters.system import SystemClock
+
+    await migrate.upgrade(owner_url)
+    now, tenant_id = SystemClock().now(), TenantId(settings.tenant_id)
+    tenancy = PostgresTenancy(owner_url, settings.default_limits())
+    await tenancy.ensure_tenant(tenant_id, "default", now)
+    if settings.env is Environment.LOCAL:
+        key = KeyText.parse(api_key(settings))
+        if key is None:
+            raise ConfigurationError(
+                "api_key is not of the form that `genjobs keys create` gives; without it one is "
+                "made"
+            )
+        record = KeyRecord(
+            id=key.id,
+            tenant_id=tenant_id,
+            live=key.live,
+            secret_sha256=key.digest(),
+            scopes=frozenset(Scope),
+        )
+        await PostgresCredentials(owner_url).ensure_key(record, "settings", now)
+    await administration.set_window(owner_url, settings.window)
+
+
+def api_key(settings: Settings) -> str:
+    """Return the settings' key; the embedded mode makes one on first use and keeps it (0600)."""
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    from genjobs.adapters.local.secret_file import load_or_create_secret
+
+    return load_or_create_secret(
+        settings.data_directory / "api-key",
+        lambda: KeyText.make(live=False, random=secrets.token_bytes(42)).reveal(),
+    )
