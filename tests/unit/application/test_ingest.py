@@ -14,6 +14,7 @@ from genjobs.domain.errors import (
     DownloadFailed,
     DownloadTooLarge,
     MediaTypeRefused,
+    TooManyMedia,
     Unavailable,
     UrlNotAllowed,
 )
@@ -108,6 +109,38 @@ async def test_replay_judges_no_url(harness: Harness) -> None:
     harness.web.judge = refuse  # type: ignore[method-assign]
     again = await submit(harness, MediaByUrl(name="a.png", url=URL), key="k")
     assert again.id == first.id
+
+
+async def test_url_that_no_database_can_hold_is_refused(harness: Harness) -> None:
+    with pytest.raises(UrlNotAllowed) as caught:
+        await submit(harness, MediaByUrl(name="a.png", url=f"{URL}\ud800"), key="k")
+    assert caught.value.pointer == "/media/0/url"
+
+
+async def test_number_of_media_is_the_deployments() -> None:
+    media = [MediaByUrl(name=f"{n}.png", url=URL) for n in range(12)]
+    async with open_harness(max_media=12) as harness:
+        assert (await submit(harness, *media)).status is JobStatus.QUEUED
+    async with open_harness(max_media=11) as harness:
+        with pytest.raises(TooManyMedia, match="at most 11"):
+            await submit(harness, *media)
+
+
+async def test_refused_url_is_named_while_other_names_are_still_looked_up(
+    harness: Harness,
+) -> None:
+    async def judge(url: str) -> None:
+        if "inside" in url:
+            await asyncio.sleep(0.1)
+            raise UrlNotAllowed
+        await asyncio.sleep(60)
+
+    harness.web.judge = judge  # type: ignore[method-assign]
+    urls = [*(f"https://h{n}.com/a" for n in range(9)), "https://inside.com/a"]
+    async with asyncio.timeout(1):
+        with pytest.raises(UrlNotAllowed) as caught:
+            await submit(harness, *(MediaByUrl(name=f"{n}", url=u) for n, u in enumerate(urls)))
+    assert caught.value.pointer == "/media/9/url"
 
 
 async def test_resolver_that_hangs_is_no_refusal(harness: Harness) -> None:
