@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 import struct
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +17,19 @@ from pathlib import Path
 import httpcore
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from genjobs.adapters.certificates import covers
 from genjobs.adapters.safe_fetch import FetchLimits, SafeFetcher
+from genjobs.domain.addresses import IPAddress
 from genjobs.domain.errors import DownloadFailed, DownloadTooLarge, Unavailable, UrlNotAllowed
 from tests.attack_server import Behaviour, Request, Writer, answer, attack_server, raw
 from tests.integration.fetching import LIMIT, Scene, open_scene
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 LIMITS = FetchLimits(connect=0.3, head=1, window=0.5, total=2)
 
 
@@ -381,3 +386,51 @@ async def test_full_disk_is_our_trouble_and_not_the_urls(scene: Scene, size: int
     scene.server.on("/a", answer(b"x" * size))
     with no_file_larger_than(4096), pytest.raises(Unavailable):
         await scene.fetch("http://example.com/a")
+
+
+# -- any bytes --------------------------------------------------------------------------------
+
+
+_PIECES = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 302 F\r\n",
+        b"HTTP/1.1 103 E\r\n\r\n",
+        b"Location: /b\r\n",
+        b"Location: http://127.0.0.1/\r\n",
+        b"Content-Length: 3\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Encoding: gzip\r\n",
+        b"3\r\nabc\r\n",
+        b"0\r\n",
+        b"\r\n",
+        b"abc",
+    ]
+)
+
+
+@given(st.lists(_PIECES | st.binary(max_size=20), max_size=12))
+def test_any_bytes_are_a_file_or_a_failure(pieces: list[bytes]) -> None:
+    dialled = []
+
+    class Canned:
+        async def resolve(self, host: str) -> list[str]:
+            return ["8.8.8.8"]
+
+        async def dial(
+            self, address: IPAddress, port: int, *, timeout: float
+        ) -> httpcore.AsyncNetworkStream:
+            dialled.append(str(address))
+            return httpcore.AsyncMockStream(list(pieces))
+
+    with tempfile.TemporaryDirectory() as folder:
+        into = Path(folder) / "file"
+        fetcher = SafeFetcher(resolver=Canned(), dialer=Canned(), ssl_context=NO_TLS)
+        try:
+            asyncio.run(fetcher.fetch("http://example.com/a", into=into, limit=5))
+        except (DownloadFailed, UrlNotAllowed):
+            assert list(Path(folder).iterdir()) == []
+        else:
+            assert into.stat().st_size <= 5
+    assert set(dialled) == {"8.8.8.8"}
+    assert len(dialled) <= 6

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
 from genjobs.application.submission import InlineMedia, MediaByUrl, Submission
+from genjobs.domain.artifacts import InputFile
+from genjobs.domain.attempts import Recorded
 from genjobs.domain.errors import (
     DownloadFailed,
     DownloadTooLarge,
@@ -18,9 +20,12 @@ from genjobs.domain.errors import (
     Unavailable,
     UrlNotAllowed,
 )
+from genjobs.domain.ids import ExecutionId
+from genjobs.domain.ingests import IngestExecution
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing import Harness, a_workflow, open_harness, png_bytes
+from genjobs.testing.memory_ingests import MemoryIngestLedger
 
 URL = "https://example.com/photo.png?signature=secret"
 GIF = b"GIF89a" + bytes(20)
@@ -251,6 +256,39 @@ async def test_shutdown_gives_the_claim_back_uncounted(harness: Harness) -> None
     state = harness.jobs.rows[job.id].ingest
     assert state is not None
     assert (state.execution_id, state.tries, state.claim) == (None, 0, 1)
+
+
+async def test_shutdown_while_the_end_is_recorded_keeps_the_files(harness: Harness) -> None:
+    """The answer is on its way when the process is told to stop: the job has its files already."""
+    recorded, answer = asyncio.Event(), asyncio.Event()
+
+    class SlowAnswer(MemoryIngestLedger):
+        async def finish(
+            self, execution: IngestExecution, inputs: Sequence[InputFile], *, now: datetime
+        ) -> Recorded:
+            done = await super().finish(execution, inputs, now=now)
+            recorded.set()
+            await answer.wait()
+            return done
+
+    harness.web.files[URL] = png_bytes()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    ingest = harness.ingester.ingest
+    ledger = SlowAnswer(harness.jobs, ingest.rules)
+    [claim] = await ledger.claim(
+        [ExecutionId(harness.ingester.ids.uuid4())], now=harness.clock.now()
+    )
+    running = asyncio.create_task(dataclasses.replace(ingest, ingests=ledger)(claim))
+    await recorded.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    ready = await read(harness, job)
+    assert ready.eligible
+    assert [entry.key for entry in ready.inputs] == list(harness.artifacts.files)
 
 
 async def test_store_outage_gives_the_claim_back_uncounted(harness: Harness) -> None:
