@@ -64,7 +64,15 @@ class FetchLimits:
 
 
 class SafeFetcher:
-    """The ``UrlFetcher`` port; holds no state between two fetches."""
+    """
+    The ``UrlFetcher`` port; holds no state between two fetches.
+
+    Args:
+        resolver: looks names up; what it answers is judged.
+        dialer: connects to judged addresses only, and wherever it leads them.
+        ssl_context: whose authorities are trusted, in the place of certifi's. No argument turns a
+            check off.
+    """
 
     def __init__(
         self,

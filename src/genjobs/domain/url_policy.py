@@ -37,6 +37,7 @@ _OCTET: Final = r"(?:0|[1-9][0-9]{0,2})"
 _DOTTED_QUAD: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 _DOTS: Final = re.compile(f"[{DOTS}]")
 _MAX_HOST: Final = 253
+_MAX_WRITTEN_HOST: Final = 4 * _MAX_HOST  # a letter can be written as itself and three marks
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VISIBLE_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -202,6 +203,8 @@ def _split_authority(authority: str) -> tuple[str, IPAddress | None, str]:
 
 def _host_name(text: str) -> str:
     """Return a public host name in ASCII, or raise."""
+    if len(text) > _MAX_WRITTEN_HOST:
+        raise UrlNotAllowed("The URL has no valid host.")
     written = _DOTS.sub(".", text).split(".")
     if len(written) > 1 and not written[-1]:  # one trailing dot says "absolute"
         del written[-1]
