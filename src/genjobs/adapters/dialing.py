@@ -8,6 +8,7 @@ an address chosen before. Judging is ``safe_fetch``'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from itertools import zip_longest
@@ -63,6 +64,7 @@ class JudgedBackend(httpcore.AsyncNetworkBackend):
         self._url = url
         self._addresses = _in_turn(addresses)[:_MAX_DIALS]
         self._dialer = dialer
+        self._opened: list[httpcore.AsyncNetworkStream] = []
 
     async def connect_tcp(
         self,
@@ -78,10 +80,18 @@ class JudgedBackend(httpcore.AsyncNetworkBackend):
         for address in self._addresses:
             try:
                 async with asyncio.timeout(timeout):
-                    return await self._dialer.dial(address, port, timeout=timeout)
+                    stream = await self._dialer.dial(address, port, timeout=timeout)
+                self._opened.append(stream)
+                return stream
             except Exception as exc:  # dialers have errors of their own; the next address may do
                 last = exc
         raise httpcore.ConnectError("no address answers") from last
+
+    async def aclose(self) -> None:
+        """Close what was opened: httpcore forgets a connection whose handshake was cancelled."""
+        for stream in self._opened:
+            with contextlib.suppress(Exception):
+                await stream.aclose()
 
     async def connect_unix_socket(
         self,

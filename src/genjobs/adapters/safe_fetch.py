@@ -128,7 +128,7 @@ class SafeFetcher:
     async def _exchange(self, method: bytes, url: Url) -> AsyncIterator[httpcore.Response]:
         """Send one request to judged addresses of ``url`` and hold its answer's head."""
         limits = self._limits
-        backend = JudgedBackend(url, await self._addresses(url), self._dialer)
+        addresses = await self._addresses(url)
         request = httpcore.Request(
             method,
             httpcore.URL(
@@ -147,12 +147,15 @@ class SafeFetcher:
                 }
             },
         )
-        async with httpcore.AsyncConnectionPool(
-            ssl_context=self._underscored if "_" in url.host else self._ssl_context,
-            max_connections=1,
-            max_keepalive_connections=0,
-            network_backend=backend,
-        ) as pool:
+        async with (
+            contextlib.aclosing(JudgedBackend(url, addresses, self._dialer)) as backend,
+            httpcore.AsyncConnectionPool(
+                ssl_context=self._underscored if "_" in url.host else self._ssl_context,
+                max_connections=1,
+                max_keepalive_connections=0,
+                network_backend=backend,
+            ) as pool,
+        ):
             async with asyncio.timeout(limits.head):
                 response = await pool.handle_async_request(request)
             try:
