@@ -193,7 +193,7 @@ async def test_slow_body_above_the_rate_arrives(scene: Scene) -> None:
 async def test_body_of_tiny_chunks_leaves_others_their_turn(scene: Scene) -> None:
     async def tiny(_: Request, writer: Writer) -> None:
         writer.write(CHUNKED)
-        for _ in range(20):
+        for _ in range(4):
             writer.write(b"1\r\nx\r\n" * 2000)
             await writer.drain()
         writer.write(b"0\r\n\r\n")
@@ -204,8 +204,8 @@ async def test_body_of_tiny_chunks_leaves_others_their_turn(scene: Scene) -> Non
     while not fetching.done():
         await asyncio.sleep(0)
         turns += 1
-    assert turns > 10_000
-    assert await fetching == b"x" * 40_000
+    assert turns > 4_000
+    assert await fetching == b"x" * 8_000
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
