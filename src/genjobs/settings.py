@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ingests import IngestRules
-from genjobs.domain.limits import MAX_MEDIA_BYTES
+from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import DefaultLimits, Limits, check_changes
 
@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     fetch_ports: tuple[int, ...] = Field(
         (80, 443), description="Ports that media URLs may name, as a JSON list"
     )
+    max_media: int = Field(MAX_MEDIA, ge=1, le=100, description="Most media files of a job")
     max_media_bytes: int = Field(
         MAX_MEDIA_BYTES, ge=1, description="Largest media file by URL or upload"
     )

@@ -83,6 +83,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             fetcher=adapters.fetcher(),
             check=CheckMedia(inspector=await adapters.inspector()),
             ingest_deadline=adapters.settings.ingest_rules().deadline,
+            max_media=adapters.settings.max_media,
         ),
         get_job=get_job,
         get_output=GetOutput(get_job=get_job),
