@@ -25,9 +25,9 @@ from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
 from genjobs.application.usage import GetUsage
-from genjobs.bootstrap.adapters import Adapters, DatabaseUrls
+from genjobs.bootstrap.adapters import Adapters
 from genjobs.bootstrap.loading import load_settings, version
-from genjobs.bootstrap.preparing import api_key, prepare_database
+from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
 from genjobs.gpu.worker import PullWorker

@@ -10,12 +10,11 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
-from genjobs.bootstrap.preparing import prepare_database
+from genjobs.bootstrap.preparing import DatabaseUrls, prepare_database
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Environment, Settings
@@ -43,15 +42,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseUrls:
-    """One database, three roles; ``owner`` is None where nobody may migrate."""
-
-    api: str
-    worker: str
-    owner: str | None
 
 
 class Adapters:

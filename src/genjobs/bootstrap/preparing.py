@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
 from genjobs.domain.credentials import KeyRecord, KeyText
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ids import TenantId
 from genjobs.domain.tenancy import Scope
 from genjobs.settings import Environment, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseUrls:
+    """One database, three roles; ``owner`` is None where nobody may migrate."""
+
+    api: str
+    worker: str
+    owner: str | None
 
 
 async def prepare_database(settings: Settings, owner_url: str) -> None:
