@@ -20,6 +20,12 @@ MAX_TEXT_CHARS: Final = 20_000  # of a prompt
 MAX_LINE_CHARS: Final = 255  # of any other text in a workflow
 #: How often a workflow may multiply what it starts from: enlarging, repeating, joining.
 MAX_GROWTH: Final = 4096
+#: Pixels of all frames that one node may make, and all nodes together: as pictures in ComfyUI's
+#: memory, 12 bytes each.
+MAX_NODE_PIXELS: Final = 2**31
+MAX_MADE_PIXELS: Final = 2**33
+#: Steps x pixels x frames of all samplers: some hours of a large video model on a large GPU.
+MAX_SAMPLED_PIXELS: Final = 2**35
 MAX_METADATA_KEYS: Final = 20
 MAX_METADATA_KEY_CHARS: Final = 40
 MAX_METADATA_VALUE_CHARS: Final = 500
