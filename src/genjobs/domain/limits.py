@@ -22,7 +22,7 @@ MAX_LINE_CHARS: Final = 255  # of any other text in a workflow
 MAX_GROWTH: Final = 4096
 #: Pixels of all frames that one node may make, and all nodes together: as pictures in ComfyUI's
 #: memory, 12 bytes each.
-MAX_NODE_PIXELS: Final = 2**31
+MAX_NODE_PIXELS: Final = 3 * 2**30
 MAX_MADE_PIXELS: Final = 2**33
 #: Steps x pixels x frames of all samplers: some hours of a large video model on a large GPU.
 MAX_SAMPLED_PIXELS: Final = 2**35
