@@ -30,6 +30,7 @@ from genjobs.testing.contracts.job_ledger import JobLedgerContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
 from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
+from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.signed_files import SignedFilesContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
@@ -59,6 +60,9 @@ __all__ = [
     "JobsBackend",
     "MediaInspectorContract",
     "MediaProbeContract",
+    "Publish",
+    "ResolverContract",
     "SignalsContract",
     "SignedFilesContract",
+    "UrlFetcherContract",
 ]
