@@ -189,7 +189,7 @@ def media_limits() -> Sequence[str]:
     content, failed = "content", "`input_unavailable`"
     return _table(
         [
-            ("entries", number(limits.MAX_MEDIA), "`media_too_many`"),
+            ("entries (`GENJOBS_MAX_MEDIA`)", number(limits.MAX_MEDIA), "`media_too_many`"),
             ("characters of a name", number(limits.MAX_MEDIA_NAME_CHARS), "`media_invalid`"),
             ("`data` of all entries", _bytes(limits.MAX_INLINE_MEDIA_BYTES), "`media_too_large`"),
             ("characters of a URL", number(policy.max_length), "`url_not_allowed`"),

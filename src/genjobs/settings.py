@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ingests import IngestRules
-from genjobs.domain.limits import MAX_MEDIA_BYTES
+from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 
 #: The tenant of the embedded mode and of the single key.
@@ -93,8 +93,14 @@ class Settings(BaseSettings):
     fetch_ports: tuple[int, ...] = Field(
         (80, 443), description="Ports that media URLs may name, as a JSON list"
     )
+    max_media: int = Field(
+        MAX_MEDIA, ge=1, le=MAX_MEDIA, description="Media entries of one request, at most"
+    )
     max_media_bytes: int = Field(
-        MAX_MEDIA_BYTES, ge=1, description="Largest media file by URL or upload"
+        MAX_MEDIA_BYTES,
+        ge=1,
+        le=MOST_MEDIA_BYTES,
+        description="Largest media file by URL or upload, up to 1 GiB",
     )
     ingest_seconds: float = Field(
         900, gt=0, description="How long a job's media may take to be fetched and checked"

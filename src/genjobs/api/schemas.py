@@ -87,7 +87,9 @@ class JobCreate(_Request):
         None, pattern=USER_ID_PATTERN, description="Your end user; required with a tenant's key"
     )
     workflow: dict[str, Any] = Field(description="A ComfyUI workflow in API format")
-    media: list[MediaIn] = Field(default=[], description="At most 10 files")
+    media: list[MediaIn] = Field(
+        default=[], description="At most 10 files, or fewer if the deployment says so"
+    )
     priority: int = Field(
         0,
         ge=limits.PRIORITY_RANGE[0],

@@ -115,11 +115,11 @@ def _storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def check_media(media: Sequence[MediaSource]) -> None:
+def check_media(media: Sequence[MediaSource], most: int) -> None:
     """Raise ``InvalidMedia`` for what is wrong with the entries before looking into any."""
-    if len(media) > limits.MAX_MEDIA:
+    if len(media) > most:
         raise TooManyMedia(
-            f"The request has {len(media)} media entries; at most {limits.MAX_MEDIA} are allowed.",
+            f"The request has {len(media)} media entries; at most {most} are allowed.",
             pointer="/media",
         )
     names: set[str] = set()

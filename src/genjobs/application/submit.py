@@ -59,6 +59,8 @@ class SubmitJob:
     fetcher: UrlFetcher
     check: CheckMedia
     ingest_deadline: timedelta
+    #: Media entries of one request.
+    max_media: int
 
     async def __call__(self, owner: Owner, submission: Submission) -> tuple[Job, bool]:
         """
@@ -70,7 +72,7 @@ class SubmitJob:
         """
         check_fields(submission)
         workflow = parse_workflow(submission.workflow, self.catalogue)
-        check_media(submission.media)
+        check_media(submission.media, self.max_media)
         kinds = wanted_kinds(workflow, submission.media)
         idempotency = idempotency_of(submission, workflow)
         if idempotency is not None:

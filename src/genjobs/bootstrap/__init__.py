@@ -45,6 +45,7 @@ __all__ = [
     "load_settings",
     "open_adapters",
     "open_genjobs",
+    "open_ingester",
     "open_worker",
     "prepare_database",
     "version",
@@ -70,6 +71,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             fetcher=adapters.fetcher(),
             check=CheckMedia(inspector=await adapters.inspector()),
             ingest_deadline=adapters.settings.ingest_rules().deadline,
+            max_media=adapters.settings.max_media,
         ),
         get_job=get_job,
         get_output=GetOutput(get_job=get_job),
@@ -176,6 +178,15 @@ async def open_worker(
     """Open a worker process's part."""
     async with open_adapters(settings or load_settings(), adapters) as opened:
         yield await build_worker(opened)
+
+
+@asynccontextmanager
+async def open_ingester(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Ingester]:
+    """Open the part of a process that fetches media."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_ingester(opened)
 
 
 def build_api(settings: Settings | None = None, adapters: AdaptersFactory = Adapters) -> FastAPI:

@@ -1,4 +1,8 @@
-"""Limits of one request, fixed by the HTTP contract; what a tenant may use is not here."""
+"""
+Limits of one request, fixed by the HTTP contract; what a tenant may use is not here.
+
+Where it says so, a deployment's settings decide.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from typing import Final
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_INLINE_MEDIA_BYTES: Final = 4 * 1024 * 1024  # decoded, all entries of a request together
-MAX_MEDIA: Final = 10
-MAX_MEDIA_BYTES: Final = 50 * 1024 * 1024  # of one file by URL or upload; a deployment may say less
+MAX_MEDIA: Final = 10  # a deployment may say less
+#: Of one file by URL or upload; a deployment may say less, or more up to the second.
+MAX_MEDIA_BYTES: Final = 50 * 1024 * 1024
+MOST_MEDIA_BYTES: Final = 1024 * 1024 * 1024
 MAX_MEDIA_NAME_CHARS: Final = 128
 MAX_WORKFLOW_BYTES: Final = 1024 * 1024  # of the canonical JSON text
 MAX_WORKFLOW_NODES: Final = 1_000

@@ -21,6 +21,7 @@ from genjobs.application.supervise import Supervise
 from genjobs.bootstrap import Adapters, DatabaseUrls
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ports import Clock, IdSource, MediaProbe, PictureSize
+from genjobs.domain.url_policy import UrlPolicy
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 from genjobs.testing.clock import FakeClock, SequentialIds
@@ -52,7 +53,8 @@ class FakeAdapters(Adapters):
         self.fake_jobs = MemoryJobs(window=settings.window, deadlines=settings.deadlines())
         self.fake_artifacts = MemoryArtifactStore()
         self.fake_engine = ScriptedEngine()
-        self.fake_web = MemoryUrlFetcher()
+        self.fake_web = MemoryUrlFetcher(UrlPolicy(ports=frozenset(settings.fetch_ports)))
+        self.fake_inspector = HeadInspector(settings.media_limits())
         self._signals = LocalSignals()
         self._ids = SequentialIds()
 
@@ -103,8 +105,8 @@ class FakeAdapters(Adapters):
         return self.fake_web
 
     async def inspector(self) -> HeadInspector:
-        """Return an inspector that believes first bytes."""
-        return HeadInspector()
+        """Return the inspector that believes first bytes."""
+        return self.fake_inspector
 
     async def engine(self) -> ScriptedEngine:
         """Return the scripted engine."""
@@ -125,6 +127,7 @@ class Harness:
     artifacts: MemoryArtifactStore
     engine: ScriptedEngine
     web: MemoryUrlFetcher
+    inspector: HeadInspector
     ingester: Ingester
 
     async def run_one(self) -> bool:
@@ -166,5 +169,6 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             artifacts=adapters.fake_artifacts,
             engine=adapters.fake_engine,
             web=adapters.fake_web,
+            inspector=adapters.fake_inspector,
             ingester=await bootstrap.build_ingester(adapters),
         )
