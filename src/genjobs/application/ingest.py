@@ -26,6 +26,7 @@ from genjobs.domain.errors import (
     DownloadFailed,
     DownloadTooLarge,
     InputRefused,
+    InspectionFailed,
     InvalidMedia,
     Unavailable,
 )
@@ -92,7 +93,7 @@ class IngestMedia:
         except InputRefused as refusal:
             refuse = partial(self.ingests.refuse, failure=refusal)
             return await self._settle(IngestEnding.REFUSED, execution, refuse)
-        except DownloadFailed:
+        except (DownloadFailed, InspectionFailed):
             return await self._settle(IngestEnding.RETRIED, execution, self.ingests.retry)
         except Unavailable:
             await asyncio.sleep(self.rules.outage_pause.total_seconds())

@@ -71,6 +71,7 @@ def test_only_what_another_try_may_mend_is_retryable() -> None:
     assert retryable == {
         "unavailable",
         "download_failed",
+        "inspection_failed",
         "input_unavailable",
         "queue_timeout",
         "worker_lost",
