@@ -149,6 +149,11 @@ def workflow_limits() -> Sequence[str]:
                 "`workflow_limit`",
             ),
             (
+                "characters of a text that a node joins",
+                number(limits.MAX_JOINED_CHARS),
+                "`workflow_limit`",
+            ),
+            (
                 "pixels of all frames that one node makes",
                 number(limits.MAX_NODE_PIXELS),
                 "`workflow_limit`",
@@ -172,6 +177,11 @@ def workflow_limits() -> Sequence[str]:
             (
                 "a film of the request, or a measured count, counts at least as",
                 f"{workflow_totals.ASSUMED_FRAMES} frames, {workflow_totals.ASSUMED_FRAMES}",
+                "",
+            ),
+            (
+                "a sound of the request counts as",
+                f"{number(workflow_totals.ASSUMED_SAMPLES)} samples",
                 "",
             ),
             (

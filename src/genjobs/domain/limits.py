@@ -26,8 +26,9 @@ MAX_TEXT_CHARS: Final = 20_000  # of a prompt
 MAX_LINE_CHARS: Final = 255  # of any other text in a workflow
 #: How often a workflow may multiply what it starts from: enlarging, repeating, joining.
 MAX_GROWTH: Final = 4096
+MAX_JOINED_CHARS: Final = 100_000  # of a text that a node makes of several
 #: Pixels of all frames that one node may make, and all nodes together: as pictures in ComfyUI's
-#: memory, 12 bytes each.
+#: memory, 12 bytes each. A sample of sound counts as one.
 MAX_NODE_PIXELS: Final = 3 * 2**30
 MAX_MADE_PIXELS: Final = 2**33
 #: Steps x pixels x frames of all samplers: some hours of a large video model on a large GPU.

@@ -18,7 +18,8 @@ from genjobs.domain import limits
 from genjobs.domain.catalogue import Budget, InputRule, NodeClass
 from genjobs.domain.errors import InputNotAllowed, InvalidWorkflow, WorkflowLimit
 from genjobs.domain.graph import Node, pointer, sources_first
-from genjobs.domain.workflow_totals import ASSUMED_FRAMES, ASSUMED_SIDE, Flow, Totals, is_size
+from genjobs.domain.workflow_flows import Flow
+from genjobs.domain.workflow_totals import ASSUMED_FRAMES, ASSUMED_SIDE, Totals, is_size
 
 _LARGEST: Final = 2.0**64  # seeds are unsigned 64-bit numbers
 _MEGAPIXEL: Final = 2**20  # pixels

@@ -17,86 +17,31 @@ from genjobs.domain import limits
 from genjobs.domain.catalogue import InputKind, NodeClass
 from genjobs.domain.graph import Node
 from genjobs.domain.media import MediaKind
+from genjobs.domain.workflow_flows import (
+    NO_PICTURES,
+    Flow,
+    Link,
+    frames_of,
+    given_by,
+    only,
+    pixels_of,
+)
 
 #: The side of a picture, and the frames of a film, whose size is not known before it is there.
 ASSUMED_SIDE: Final = 1024
 ASSUMED_FRAMES: Final = 96
+#: Samples of a second of sound, two channels; and of a file of some minutes.
+SECOND_SAMPLES: Final = 2 * 48_000
+ASSUMED_SAMPLES: Final = 300 * SECOND_SAMPLES
 #: The least that a sampler's step counts as, because a step takes its time on a small picture too.
 LEAST_STEP_PIXELS: Final = 512 * 512
 
-#: Slot types that hold pictures or sound.
-_PICTURES: Final = frozenset({"IMAGE", "MASK", "LATENT", "VIDEO", "AUDIO"})
-#: Slot types of which nothing is made or sampled, whatever was measured or read for them.
-_PLAIN: Final = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "BOUNDING_BOX", "CLIP", "VAE"})
-#: Slot types that tell a sampler what to do: what hangs on them costs at every step.
-_GUIDES: Final = frozenset({"CONDITIONING", "GUIDER", "SIGMAS", "SAMPLER", "NOISE"})
-#: The same, but that several were joined into one does not cost more.
-_MODELS: Final = frozenset(
-    {
-        "AUDIO_ENCODER",
-        "AUDIO_ENCODER_OUTPUT",
-        "BACKGROUND_REMOVAL",
-        "CLIP_VISION",
-        "CLIP_VISION_OUTPUT",
-        "CONTROL_NET",
-        "IC_LORA_PARAMETERS",
-        "INTERP_MODEL",
-        "LATENT_OPERATION",
-        "LATENT_UPSCALE_MODEL",
-        "MODEL",
-        "MODEL_PATCH",
-        "STYLE_MODEL",
-        "UPSCALE_MODEL",
-        "VHS_VIDEOINFO",
-        "WAN_CAMERA_EMBEDDING",
-    }
-)
-_NO_PICTURES: Final = _PLAIN | _GUIDES | _MODELS
 _SIZES: Final = ("width", "height", "size", "megapixels")
 _COUNTS: Final = ("batch_size",)
+_SECONDS: Final = frozenset({"seconds"})
 
 #: Returns what a numeric input counts as in a product, None when it is absent.
 Counted = Callable[[Node, str], float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """What a node hands on."""
-
-    #: Pixels of the largest frame; 0 when there are no pictures.
-    area: float = 0
-    #: Frames of all pictures together.
-    frames: float = 1
-    #: Of a list, how many; a node runs once for each member of the longest list it is given.
-    members: float = 1
-    #: Pictures that hang on a model or a conditioning, in pixels.
-    attached: float = 0
-    #: Steps of a schedule.
-    steps: float = 0
-    #: How often each step is taken: once for each of several conditionings that were joined.
-    times: float = 1
-    #: How many times larger a sampler makes its pictures.
-    enlarges: float = 1
-
-    @property
-    def pixels(self) -> float:
-        """Return the pixels of all frames."""
-        return self.area * self.frames
-
-
-@dataclass(frozen=True, slots=True)
-class _Link:
-    flow: Flow
-    #: The type of the output slot; empty when the catalogue does not know it.
-    type: str
-
-    @property
-    def pictures(self) -> bool:
-        return self.type not in _NO_PICTURES
-
-    @property
-    def guides(self) -> bool:
-        return self.type not in _PICTURES | _PLAIN
 
 
 @dataclass(slots=True)
@@ -113,19 +58,24 @@ class Totals:
         """Add a node; return what is wrong if it or the whole graph becomes too large by it."""
         known = self.known[node.id]
         links = [
-            _Link(self.flows[value[0]], self._slot_type(value))
+            Link(self.flows[value[0]], self._slot_type(value))
             for value in node.inputs.values()
             if isinstance(value, list)
         ]
-        given = _given(links, joins=known.joins)
+        given = given_by(links, joins=known.joins)
         flow = self._flow(node, known, given, links)
         self.flows[node.id] = flow
-        if not known.output_node and _only(known.outputs, _NO_PICTURES):
+        if (known.outputs is None or "STRING" in known.outputs) and (
+            flow.text > limits.MAX_JOINED_CHARS
+        ):
+            return f"would make a text of more than {limits.MAX_JOINED_CHARS:,} characters"
+        if not known.output_node and only(known.outputs, NO_PICTURES):
             return None
-        self.made += flow.pixels
+        made = flow.pixels + flow.sound
+        self.made += made
         if flow.steps:
             self.sampled += _sampling(given, flow, links)
-        if flow.pixels > limits.MAX_NODE_PIXELS:
+        if made > limits.MAX_NODE_PIXELS:
             return f"would make more than {limits.MAX_NODE_PIXELS:,} pixels (of all its frames)"
         if self.made > limits.MAX_MADE_PIXELS:
             return (
@@ -144,24 +94,28 @@ class Totals:
         outputs = self.known[str(source)].outputs
         return outputs[slot] if outputs is not None and isinstance(slot, int) else ""
 
-    def _flow(self, node: Node, known: NodeClass, given: Flow, links: Sequence[_Link]) -> Flow:
+    def _flow(self, node: Node, known: NodeClass, given: Flow, links: Sequence[Link]) -> Flow:
         area, frames, times, enlarges = given.area, given.frames, given.times, given.enlarges
         media = {rule.media for rule in known.of_kind(InputKind.FILE).values()}
         if media & {MediaKind.IMAGE, MediaKind.VIDEO}:
             area = max(area, ASSUMED_SIDE**2)
         if MediaKind.VIDEO in media:
             frames = max(frames, ASSUMED_FRAMES * given.members)
+        sound = max(given.sound, self._own_sound(node, known))
+        if MediaKind.AUDIO in media:
+            sound = max(sound, ASSUMED_SAMPLES)
         own_area, own_frames = self._own(node, known, given)
         frames = own_frames * given.members or frames
         steps = given.steps if known.steps is None else self._product(node, known.steps)
         factor = self._product(node, known.grows)
-        if _only(known.outputs, _NO_PICTURES):
+        if only(known.outputs, NO_PICTURES):
             if known.outputs == ("SAMPLER",):
                 enlarges *= factor
             else:
                 times *= factor
             area = own_area or area
         elif isinstance(known.grows, tuple) and len(set(known.grows)) == len(known.grows):
+            sound *= factor
             frames *= factor  # repeats; an input named twice enlarges both sides
             area = own_area or area
         else:
@@ -173,7 +127,9 @@ class Totals:
             area=area,
             frames=frames,
             members=max(frames, 1) if known.splits else given.members,
-            attached=given.attached + sum(_pixels(link, given.members) for link in links),
+            sound=sound,
+            text=given.text + _text(node, known),
+            attached=given.attached + sum(pixels_of(link, given.members) for link in links),
             steps=steps,
             times=times,
             enlarges=enlarges,
@@ -194,6 +150,15 @@ class Totals:
                 frames = max(frames, self._product(node, counts))
         return area, frames
 
+    def _own_sound(self, node: Node, known: NodeClass) -> float:
+        """Return the samples of sound that the node's own numbers set."""
+        for budget in known.budgets:
+            if known.outputs == ("AUDIO",):
+                return self._product(node, budget.of)
+            if _SECONDS & set(budget.of):
+                return self._product(node, budget.of) * SECOND_SAMPLES
+        return 0
+
     def _product(self, node: Node, of: float | Sequence[str]) -> float:
         if not isinstance(of, Sequence):
             return of
@@ -210,42 +175,16 @@ def _is_set(value: object) -> bool:
     return value is not None and value != 0  # 0 stands for "as it is" and "no limit"
 
 
-def _only(outputs: tuple[str, ...] | None, types: frozenset[str]) -> bool:
-    return outputs is not None and bool(outputs) and types.issuperset(outputs)
-
-
-def _frames(link: _Link, members: float) -> float:
-    # What is no list is used again for each member of the list beside it.
-    return link.flow.frames * members / link.flow.members
-
-
-def _pixels(link: _Link, members: float) -> float:
-    return link.flow.area * _frames(link, members) if link.pictures else 0
-
-
-def _given(links: Sequence[_Link], *, joins: bool) -> Flow:
-    """Return what the links bring together."""
-    members = max((link.flow.members for link in links), default=1)
-    pictures = [link for link in links if link.pictures]
-    guides = [link.flow for link in links if link.guides]
-    frames = [_frames(link, members) for link in pictures if link.flow.area]
-    times = [link.flow.times for link in links if link.guides and link.type not in _MODELS]
-    return Flow(
-        area=max((link.flow.area for link in pictures), default=0),
-        frames=(sum(frames) if joins else max(frames)) if frames else members,
-        members=members,
-        attached=max((flow.attached for flow in guides), default=0),
-        steps=max((flow.steps for flow in guides), default=0),
-        times=(sum(times) if joins else max(times)) if times else 1,
-        enlarges=max((flow.enlarges for flow in guides), default=1),
-    )
-
-
-def _sampling(given: Flow, flow: Flow, links: Sequence[_Link]) -> float:
-    frames = max((_frames(link, given.members) for link in links), default=1)
+def _sampling(given: Flow, flow: Flow, links: Sequence[Link]) -> float:
+    frames = max((frames_of(link, given.members) for link in links), default=1)
     pixels = flow.area * max(frames, flow.frames) + given.attached
     least = LEAST_STEP_PIXELS * given.members
     return flow.steps * flow.times * max(least, pixels)
+
+
+def _text(node: Node, known: NodeClass) -> int:
+    values = (node.inputs.get(name) for name in known.of_kind(InputKind.TEXT))
+    return sum(len(value) for value in values if isinstance(value, str))
 
 
 def _padded(area: float, widths: Sequence[float | None]) -> float:

@@ -125,6 +125,30 @@ USUAL: Mapping[str, Graph] = {
     "Wan, 720p, interpolated, x4, halved": wan_upscaled(),
     "Wan, 480p, 81 frames": wan(832, 480),
     "song of 4 minutes": song(),
+    "two songs of the request, joined": {
+        "l": node("LoadAudio", audio="a.mp3"),
+        "c": node("AudioConcat", audio1=["l", 0], audio2=["l", 0]),
+        "v": node("VAEEncodeAudio", audio=["c", 0]),
+        "k": sampler("v", 60),
+        "d": node("VAEDecodeAudio", samples=["k", 0]),
+        "s": node("SaveAudioMP3", audio=["d", 0], filename_prefix="x"),
+    },
+    "a film with sound": {
+        "l": node("LoadVideo", file="a.mp4"),
+        "a": node("LoadAudio", audio="a.mp3"),
+        "g": node("GetVideoComponents", video=["l", 0]),
+        "c": node("CreateVideo", images=["g", 0], fps=24, audio=["a", 0]),
+        "s": node("SaveVideo", video=["c", 0], filename_prefix="x"),
+    },
+    "joined prompts": {
+        "a": node("PrimitiveStringMultiline", value="x" * 2000),
+        "b": node("StringConcatenate", string_a=["a", 0], string_b="y" * 3000, delimiter=", "),
+        "t": node("CLIPTextEncode", text=["b", 0]),
+        "e": empty(),
+        "k": sampler("e", positive=["t", 0]),
+        "d": node("VAEDecode", samples=["k", 0]),
+        "s": saved("d"),
+    },
     "picture x4": upscaled(),
     "picture x16": upscaled(2),
     "film as it is, sampled": film(upscaled=False),
@@ -184,6 +208,20 @@ def behind(source: Graph, samplers: int, steps: int = 200) -> Graph:
     """Return a graph of samplers side by side behind the node ``x`` of ``source``."""
     graph = {**source, **{f"k{n}": sampler("x", steps) for n in range(samplers)}}
     return graph | {"d": node("VAEDecode", samples=["k0", 0]), "s": saved("d")}
+
+
+def side_by_side(class_type: str, count: int, **inputs: Any) -> Graph:
+    return {f"n{n}": node(class_type, **inputs) for n in range(count)} | {
+        f"s{n}": node("PreviewAny", source=[f"n{n}", 0]) for n in range(count)
+    }
+
+
+def doubled(count: int, class_type: str, first: dict[str, Any], one: str, two: str) -> Graph:
+    graph: Graph = {"n0": first}
+    for n in range(count):
+        both = [f"n{n}", 0]
+        graph[f"n{n + 1}"] = node(class_type, **{one: both, two: both})
+    return graph | {"s": node("PreviewAny", source=[f"n{count}", 0])}
 
 
 SMALL = {"e": empty(64, 64)}
@@ -279,6 +317,28 @@ TOO_MUCH: Mapping[str, tuple[Graph, str]] = {
         )
         | {f"k{n}": sampler("x", 200, positive=["p", 0]) for n in range(3)},
         "steps x pixels x frames",
+    ),
+    "400 long sounds": (
+        side_by_side("EmptyAudio", 400, duration=600, sample_rate=48_000, channels=2),
+        "pixels (of all frames of all nodes)",
+    ),
+    "songs that are decoded again and again": (
+        song(600) | {f"n{n}": node("VAEDecodeAudio", samples=["k", 0]) for n in range(200)},
+        "pixels (of all frames of all nodes)",
+    ),
+    "a sound of the request, doubled": (
+        doubled(8, "AudioConcat", node("LoadAudio", audio="a.mp3"), "audio1", "audio2"),
+        "would make more than",
+    ),
+    "a text, doubled": (
+        doubled(
+            5,
+            "StringConcatenate",
+            node("PrimitiveString", value="x" * 9000),
+            "string_a",
+            "string_b",
+        ),
+        "would make a text of more than 100,000 characters",
     ),
     "a schedule of its own": (
         {
