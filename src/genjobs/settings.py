@@ -93,9 +93,7 @@ class Settings(BaseSettings):
     fetch_ports: tuple[int, ...] = Field(
         (80, 443), description="Ports that media URLs may name, as a JSON list"
     )
-    max_media: int = Field(
-        MAX_MEDIA, ge=1, le=MAX_MEDIA, description="Media entries of one request, at most"
-    )
+    max_media: int = Field(MAX_MEDIA, ge=1, le=100, description="Most media files of a job")
     max_media_bytes: int = Field(
         MAX_MEDIA_BYTES,
         ge=1,

@@ -17,7 +17,7 @@ from genjobs.settings import Settings
         ("GENJOBS_LEASE_SECONDS", "1"),
         ("GENJOBS_API_KEY", "hunter2"),
         ("GENJOBS_WINDOW", "many"),
-        ("GENJOBS_MAX_MEDIA", "11"),
+        ("GENJOBS_MAX_MEDIA", "101"),
         ("GENJOBS_MAX_MEDIA", "0"),
         ("GENJOBS_MAX_MEDIA_BYTES", str(2**30 + 1)),
         ("GENJOBS_FETCH_PORTS", "80, hunter2"),

@@ -9,34 +9,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
+from itertools import zip_longest
 from typing import Any, Final, Protocol
 
-import certifi
 import httpcore
 
 from genjobs.domain.addresses import IPAddress
 from genjobs.domain.url_policy import Url
 
 _MAX_DIALS: Final = 4
-NETWORK_ERRORS: Final = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
-    OSError,
-)
 
 
 class Dialer(Protocol):
-    """Opens connections to addresses that were judged."""
+    """
+    Opens connections to addresses that were judged.
+
+    ``httpcore.AnyIOBackend().connect_tcp(str(address), port, timeout=timeout)`` is one way to. An
+    implementer may lead the connection elsewhere (a test's server), but looks nothing up and adds
+    no TLS: that is put on afterwards, in the name of the URL's host.
+    """
 
     async def dial(
         self, address: IPAddress, port: int, *, timeout: float
     ) -> httpcore.AsyncNetworkStream:
-        """Connect; raises ``OSError`` or an ``httpcore`` error within ``timeout`` seconds."""
+        """
+        Connect within ``timeout`` seconds.
+
+        Whatever it raises, the next address of the host is tried; with none left the download
+        has failed.
+        """
 
 
 class TcpDialer:
@@ -59,8 +62,9 @@ class JudgedBackend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, url: Url, addresses: Sequence[IPAddress], dialer: Dialer) -> None:
         self._url = url
-        self._addresses = addresses[:_MAX_DIALS]
+        self._addresses = _in_turn(addresses)[:_MAX_DIALS]
         self._dialer = dialer
+        self._opened: list[httpcore.AsyncNetworkStream] = []
 
     async def connect_tcp(
         self,
@@ -73,10 +77,21 @@ class JudgedBackend(httpcore.AsyncNetworkBackend):
         """Return a connection to the first address that answers."""
         if (host, port) != (self._url.host, self._url.port) or timeout is None:
             raise httpcore.ConnectError("asked for another host than the one judged")
-        for address in self._addresses[:-1]:
-            with contextlib.suppress(*NETWORK_ERRORS):  # the next address may answer
-                return await self._dialer.dial(address, port, timeout=timeout)
-        return await self._dialer.dial(self._addresses[-1], port, timeout=timeout)
+        for address in self._addresses:
+            try:
+                async with asyncio.timeout(timeout):
+                    stream = await self._dialer.dial(address, port, timeout=timeout)
+                self._opened.append(stream)
+                return stream
+            except Exception as exc:  # dialers have errors of their own; the next address may do
+                last = exc
+        raise httpcore.ConnectError("no address answers") from last
+
+    async def aclose(self) -> None:
+        """Close what was opened: httpcore forgets a connection whose handshake was cancelled."""
+        for stream in self._opened:
+            with contextlib.suppress(Exception):
+                await stream.aclose()
 
     async def connect_unix_socket(
         self,
@@ -92,10 +107,9 @@ class JudgedBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-def public_certificates() -> ssl.SSLContext:
-    """Return a context that trusts certifi's authorities."""
-    # Not ssl.create_default_context: that one listens to the environment (SSLKEYLOGFILE).
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(certifi.where())
-    return context
+def _in_turn(addresses: Sequence[IPAddress]) -> list[IPAddress]:
+    """Let the families take turns, the preferred one first: one may have no route (RFC 8305)."""
+    preferred = [address for address in addresses if address.version == addresses[0].version]
+    others = [address for address in addresses if address.version != addresses[0].version]
+    pairs = zip_longest(preferred, others)
+    return [address for pair in pairs for address in pair if address is not None]

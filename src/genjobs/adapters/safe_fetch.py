@@ -14,28 +14,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
 import httpcore
 import structlog
 
-from genjobs.adapters.dialing import (
-    NETWORK_ERRORS,
-    Dialer,
-    JudgedBackend,
-    TcpDialer,
-    public_certificates,
-)
+from genjobs.adapters.certificates import for_names_with_underscores, public_certificates
+from genjobs.adapters.dialing import Dialer, JudgedBackend, TcpDialer
+from genjobs.adapters.receiving import header_values, new_file, receive
 from genjobs.adapters.system_resolver import SystemResolver
 from genjobs.domain.addresses import IPAddress
-from genjobs.domain.errors import DownloadFailed, DownloadTooLarge, Unavailable, UrlNotAllowed
+from genjobs.domain.errors import DownloadFailed, GenjobsError, UrlNotAllowed
 from genjobs.domain.ports import Resolver
 from genjobs.domain.url_policy import Url, UrlPolicy
 
@@ -59,16 +55,24 @@ class FetchLimits:
     connect: float = 5.0
     #: From the look-up's end to the last response header, of each hop.
     head: float = 15.0
-    #: The longest silence, and the span over which the rate is measured.
+    #: The longest silence.
     window: float = 10.0
-    #: Bytes a second that a body must bring over every window.
+    #: Bytes a second that a body must bring; those of one window may come late.
     rate: int = 1024
     total: float = 120.0
     redirects: int = 5
 
 
 class SafeFetcher:
-    """The ``UrlFetcher`` port; holds no state between two fetches."""
+    """
+    The ``UrlFetcher`` port; holds no state between two fetches.
+
+    Args:
+        resolver: looks names up; what it answers is judged.
+        dialer: connects to judged addresses only, and wherever it leads them.
+        ssl_context: whose authorities are trusted, in the place of certifi's. No argument turns a
+            check off.
+    """
 
     def __init__(
         self,
@@ -88,20 +92,21 @@ class SafeFetcher:
     async def judge(self, url: str) -> None:
         """See the port."""
         judged = self._policy.parse(url)
-        try:
+        with contextlib.suppress(OSError):  # the download judges it again
             await self._addresses(judged)
-        except OSError as exc:
-            _log.info("fetch.not_looked_up", origin=judged.origin, reason=type(exc).__name__)
 
     async def fetch(self, url: str, *, into: Path, limit: int) -> int:
         """See the port."""
         judged = self._policy.parse(url)
         try:
-            with _new_file(Path(into)) as file:
+            with new_file(Path(into)) as file:
                 async with asyncio.timeout(self._limits.total):
                     return await self._follow(judged, file, limit)
-        except NETWORK_ERRORS as exc:
-            # The origin alone: path and query may be a secret. Nor may the cause be told on.
+        except GenjobsError:
+            raise
+        except Exception as exc:
+            # Whatever a peer, a resolver or a dialer comes up with is a download that failed. The
+            # origin alone is logged: path and query may be a secret. Nor is the cause told on.
             _log.info("fetch.failed", origin=judged.origin, reason=type(exc).__name__)
             raise DownloadFailed from None
 
@@ -109,7 +114,10 @@ class SafeFetcher:
         for _ in range(self._limits.redirects + 1):
             async with self._exchange(b"GET", url) as response:
                 if response.status not in _REDIRECTS:
-                    return await self._receive(response, file, limit)
+                    limits = self._limits
+                    return await receive(
+                        response, file, limit=limit, window=limits.window, rate=limits.rate
+                    )
                 location = _only(response, b"location")
             # The body of a redirect is never read.
             url = self._policy.join(url, _text(location))
@@ -120,7 +128,7 @@ class SafeFetcher:
     async def _exchange(self, method: bytes, url: Url) -> AsyncIterator[httpcore.Response]:
         """Send one request to judged addresses of ``url`` and hold its answer's head."""
         limits = self._limits
-        backend = JudgedBackend(url, await self._addresses(url), self._dialer)
+        addresses = await self._addresses(url)
         request = httpcore.Request(
             method,
             httpcore.URL(
@@ -139,12 +147,15 @@ class SafeFetcher:
                 }
             },
         )
-        async with httpcore.AsyncConnectionPool(
-            ssl_context=self._ssl_context,
-            max_connections=1,
-            max_keepalive_connections=0,
-            network_backend=backend,
-        ) as pool:
+        async with (
+            contextlib.aclosing(JudgedBackend(url, addresses, self._dialer)) as backend,
+            httpcore.AsyncConnectionPool(
+                ssl_context=self._underscored if "_" in url.host else self._ssl_context,
+                max_connections=1,
+                max_keepalive_connections=0,
+                network_backend=backend,
+            ) as pool,
+        ):
             async with asyncio.timeout(limits.head):
                 response = await pool.handle_async_request(request)
             try:
@@ -152,95 +163,38 @@ class SafeFetcher:
             finally:
                 await response.aclose()
 
+    @cached_property
+    def _underscored(self) -> ssl.SSLContext:
+        return for_names_with_underscores(self._ssl_context)
+
     async def _addresses(self, url: Url) -> Sequence[IPAddress]:
         """Return what the host stands for, all of it allowed; ``OSError`` when it is not known."""
         if url.address is not None:
             return (url.address,)
-        async with asyncio.timeout(self._limits.head):
-            answers = await self._resolver.resolve(url.host)
+        try:
+            async with asyncio.timeout(self._limits.head):
+                answers = tuple(islice(await self._resolver.resolve(url.host), _MAX_ANSWERS + 1))
+        except Exception as exc:  # resolvers have errors of their own
+            _log.info("fetch.not_looked_up", origin=url.origin, reason=type(exc).__name__)
+            raise OSError("the name could not be looked up") from exc
         if not answers:
             raise OSError("the name has no address")
         if len(answers) > _MAX_ANSWERS:
             raise UrlNotAllowed
         return self._policy.check_answers(answers)
 
-    async def _receive(self, response: httpcore.Response, file: IO[bytes], limit: int) -> int:
-        """Write the body to ``file``, counted as it came, and return its size."""
-        if response.status not in {200, 203}:
-            _log.info("fetch.failed", reason="status", status=response.status)
-            raise DownloadFailed
-        encodings = b",".join(_values(response, b"content-encoding")).lower().split(b",")
-        if {encoding.strip() for encoding in encodings} - {b"", b"identity"}:
-            _log.info("fetch.failed", reason="content_encoding")
-            raise DownloadFailed
-        announced = _values(response, b"content-length")
-        if announced and announced[0].isdigit() and int(announced[0][:20]) > limit:
-            raise DownloadTooLarge
-        received = 0
-        pace = _Pace(self._limits)
-        async for chunk in response.aiter_stream():
-            received += len(chunk)
-            if received > limit:
-                raise DownloadTooLarge
-            pace.count(len(chunk))
-            try:
-                await asyncio.to_thread(file.write, chunk)
-            except OSError as exc:
-                raise Unavailable("A download cannot be stored just now.") from exc
-        return received
-
-
-class _Pace:
-    """Ends a body that drips."""
-
-    def __init__(self, limits: FetchLimits) -> None:
-        self._limits = limits
-        self._since = asyncio.get_running_loop().time()
-        self._received = 0
-
-    def count(self, received: int) -> None:
-        self._received += received
-        now = asyncio.get_running_loop().time()
-        if now - self._since >= self._limits.window:
-            if self._received < self._limits.rate * self._limits.window:
-                _log.info("fetch.failed", reason="too_slow")
-                raise DownloadFailed
-            self._since, self._received = now, 0
-
-
-def _values(response: httpcore.Response, name: bytes) -> list[bytes]:
-    return [value for key, value in response.headers if key.lower() == name]
-
 
 def _only(response: httpcore.Response, name: bytes) -> bytes:
-    values = _values(response, name)
+    values = set(header_values(response, name))
     if len(values) != 1:
         _log.info("fetch.failed", reason="redirect_without_one_location")
         raise DownloadFailed
-    return values[0]
+    return values.pop()
 
 
 def _text(location: bytes) -> str:
-    """Return a header's text; servers send UTF-8 as well as what HTTP says (Latin-1)."""
+    """Return a header's text: servers send UTF-8, and bytes that are none stand for themselves."""
     try:
         return location.decode()
     except UnicodeDecodeError:
-        return location.decode("latin-1")
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Hold a file that takes its place only once it is whole."""
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".download-")
-    except OSError as exc:
-        raise Unavailable("A download cannot be stored just now.") from exc
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        try:
-            Path(name).replace(path)
-        except OSError as exc:
-            raise Unavailable("A download cannot be stored just now.") from exc
-    finally:
-        Path(name).unlink(missing_ok=True)
+        return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in location)

@@ -88,7 +88,7 @@ class JobCreate(_Request):
     )
     workflow: dict[str, Any] = Field(description="A ComfyUI workflow in API format")
     media: list[MediaIn] = Field(
-        default=[], description="At most 10 files, or fewer if the deployment says so"
+        default=[], description="At most 10 files, if not configured otherwise"
     )
     priority: int = Field(
         0,

@@ -38,6 +38,8 @@ _PARALLEL: Final = 4
 _RETRY: Final = timedelta(seconds=1)
 _log = structlog.get_logger(__name__)
 
+_Record = Callable[..., Awaitable[Recorded]]
+
 
 class IngestEnding(StrEnum):
     """How a claim ended."""
@@ -73,33 +75,39 @@ class IngestMedia:
         execution = ingest.execution
         log = _log.bind(job_id=job_text(execution.job_id), claim=execution.claim)
         try:
-            ending = await self._run(ingest)
+            ending, record = await self._work(ingest)
+        except _ClaimLost:
+            await self._forget(execution)
+            log.info("ingest.ended", ending=IngestEnding.OVERTAKEN.value)
+            return IngestEnding.OVERTAKEN
         except asyncio.CancelledError:
             await self._settle(IngestEnding.RELEASED, execution, self.ingests.release)
             log.info("ingest.ended", ending=IngestEnding.RELEASED.value)
             raise
-        log.info("ingest.ended", ending=ending.value)
-        if ending is IngestEnding.READY:
-            self.signals.wake()
+        # Told to stop from here on, it stops once the end is recorded: whether it already is
+        # cannot be known, and giving up now would take the files from a job that has them.
+        settling = asyncio.create_task(self._settle(ending, execution, record))
+        try:
+            ending = await asyncio.shield(settling)
+        finally:
+            ending = await settling
+            log.info("ingest.ended", ending=ending.value)
+            if ending is IngestEnding.READY:
+                self.signals.wake()
         return ending
 
-    async def _run(self, ingest: Ingest) -> IngestEnding:
-        execution = ingest.execution
+    async def _work(self, ingest: Ingest) -> tuple[IngestEnding, _Record]:
+        """Do what the claim is for; return how it ended, and what records that."""
         try:
-            inputs = await self._while_held(execution, self._fetch_all(ingest))
-        except _ClaimLost:
-            await self._forget(execution)
-            return IngestEnding.OVERTAKEN
+            inputs = await self._while_held(ingest.execution, self._fetch_all(ingest))
         except InputRefused as refusal:
-            refuse = partial(self.ingests.refuse, failure=refusal)
-            return await self._settle(IngestEnding.REFUSED, execution, refuse)
+            return IngestEnding.REFUSED, partial(self.ingests.refuse, failure=refusal)
         except (DownloadFailed, InspectionFailed):
-            return await self._settle(IngestEnding.RETRIED, execution, self.ingests.retry)
+            return IngestEnding.RETRIED, self.ingests.retry
         except Unavailable:
             await asyncio.sleep(self.rules.outage_pause.total_seconds())
-            return await self._settle(IngestEnding.RELEASED, execution, self.ingests.release)
-        finish = partial(self.ingests.finish, inputs=inputs)
-        return await self._settle(IngestEnding.READY, execution, finish)
+            return IngestEnding.RELEASED, self.ingests.release
+        return IngestEnding.READY, partial(self.ingests.finish, inputs=inputs)
 
     async def _fetch_all(self, ingest: Ingest) -> tuple[InputFile, ...]:
         gate = asyncio.Semaphore(_PARALLEL)
@@ -165,7 +173,7 @@ class IngestMedia:
         self,
         ending: IngestEnding,
         execution: IngestExecution,
-        record: Callable[..., Awaitable[Recorded]],
+        record: _Record,
     ) -> IngestEnding:
         """Record how the claim ended; what it stored is kept only if the job has it then."""
         until = self.clock.monotonic() + self.rules.lease.total_seconds()

@@ -19,6 +19,7 @@ from genjobs.domain.errors import (
     MediaTooLarge,
     MediaUploadUnsupported,
     TooManyMedia,
+    UrlNotAllowed,
 )
 from genjobs.domain.graph import canonical_json, pointer
 from genjobs.domain.job import Idempotency
@@ -115,7 +116,7 @@ def _storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def check_media(media: Sequence[MediaSource], most: int) -> None:
+def check_media(media: Sequence[MediaSource], *, most: int = limits.MAX_MEDIA) -> None:
     """Raise ``InvalidMedia`` for what is wrong with the entries before looking into any."""
     if len(media) > most:
         raise TooManyMedia(
@@ -129,6 +130,8 @@ def check_media(media: Sequence[MediaSource], most: int) -> None:
         names.add(entry.name)
         if isinstance(entry, MediaByUpload):
             raise MediaUploadUnsupported(pointer=f"{at}/upload_id")
+        if isinstance(entry, MediaByUrl) and not _storable(entry.url):
+            raise UrlNotAllowed(pointer=f"{at}/url")
     total = sum(len(entry.content) for entry in media if isinstance(entry, InlineMedia))
     if total > limits.MAX_INLINE_MEDIA_BYTES:
         raise MediaTooLarge(

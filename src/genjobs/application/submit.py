@@ -34,6 +34,7 @@ from genjobs.domain.errors import GenjobsError, InvalidMedia, Unavailable, UrlNo
 from genjobs.domain.ids import JobId
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job, NewJob
+from genjobs.domain.limits import MAX_MEDIA
 from genjobs.domain.media import MediaKind
 from genjobs.domain.ports import ArtifactStore, Clock, IdSource, JobStore, Signals, UrlFetcher
 from genjobs.domain.tenancy import Owner
@@ -59,8 +60,8 @@ class SubmitJob:
     fetcher: UrlFetcher
     check: CheckMedia
     ingest_deadline: timedelta
-    #: Media entries of one request.
-    max_media: int
+    #: Media entries of one job.
+    max_media: int = MAX_MEDIA
 
     async def __call__(self, owner: Owner, submission: Submission) -> tuple[Job, bool]:
         """
@@ -72,7 +73,7 @@ class SubmitJob:
         """
         check_fields(submission)
         workflow = parse_workflow(submission.workflow, self.catalogue)
-        check_media(submission.media, self.max_media)
+        check_media(submission.media, most=self.max_media)
         kinds = wanted_kinds(workflow, submission.media)
         idempotency = idempotency_of(submission, workflow)
         if idempotency is not None:

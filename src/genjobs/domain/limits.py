@@ -11,7 +11,7 @@ from typing import Final
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_INLINE_MEDIA_BYTES: Final = 4 * 1024 * 1024  # decoded, all entries of a request together
-MAX_MEDIA: Final = 10  # a deployment may say less
+MAX_MEDIA: Final = 10  # of one job; a deployment may say otherwise
 #: Of one file by URL or upload; a deployment may say less, or more up to the second.
 MAX_MEDIA_BYTES: Final = 50 * 1024 * 1024
 MOST_MEDIA_BYTES: Final = 1024 * 1024 * 1024

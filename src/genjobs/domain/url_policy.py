@@ -5,8 +5,8 @@ Pure functions. Addresses are judged in ``addresses``; looking names up and dial
 ``UrlFetcher`` port's. Whoever fetches uses the parts of :class:`Url` and never parses the text
 again: two parsers that read one URL differently are how such guards are walked around.
 
-Grammar: RFC 3986; host names: RFC 1123 with underscores, IDNA as far as the standard library
-reaches (RFC 5891 forms, punycode by RFC 3492); special names: IANA Special-Use Domain Names.
+Grammar: RFC 3986; host names: RFC 1123 with underscores, and those of other scripts by ``idn``;
+special names: IANA Special-Use Domain Names.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from genjobs.domain.addresses import IPAddress, is_public, parse_address
 from genjobs.domain.errors import UrlNotAllowed
+from genjobs.domain.idn import DOTS, MAX_LABEL, ascii_label, is_number
+from genjobs.domain.url_references import resolve_reference
 
 _URL: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)"
@@ -29,19 +31,18 @@ _URL: Final = re.compile(
 )
 _AUTHORITY: Final = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>.*))?")
 _PORT: Final = re.compile(r"[0-9]{0,5}", re.ASCII)
-_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_LABEL: Final = re.compile(rf"[a-z0-9_](?:[a-z0-9_-]{{0,{MAX_LABEL - 2}}}[a-z0-9_])?", re.ASCII)
 _NUMERIC: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _OCTET: Final = r"(?:0|[1-9][0-9]{0,2})"
 _DOTTED_QUAD: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
-#: What RFC 3490 section 3.1 counts as a dot besides the full stop.
-_DOTS: Final = re.compile("[\u3002\uff0e\uff61]")
-#: Signs inside words that RFC 5892 appendix A allows in some contexts.
-_CONTEXTUAL: Final = frozenset("\u00b7\u0375\u05f3\u05f4\u200c\u200d\u30fb\u3007")
+_DOTS: Final = re.compile(f"[{DOTS}]")
+_MAX_HOST: Final = 253
+_MAX_WRITTEN_HOST: Final = 4 * _MAX_HOST  # a letter can be written as itself and three marks
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _VISIBLE_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 
-#: Names that are not of the public Internet: special-use ones, and those that private networks
-#: use for themselves.
+#: Names that are not of the public Internet, with all below them: special-use ones, those that
+#: private networks use for themselves, and the metadata services of clouds.
 _REFUSED_SUFFIXES: Final = frozenset(
     {
         "alt",
@@ -55,9 +56,15 @@ _REFUSED_SUFFIXES: Final = frozenset(
         "lan",
         "local",
         "localdomain",
+        "localdomain6",
         "localhost",
+        "metadata.goog",
+        "metadata.packet.net",
+        "metadata.platformequinix.com",
+        "metadata.tencentyun.com",
         "onion",
         "private",
+        "svc",
         "test",
     }
 )
@@ -137,11 +144,7 @@ class UrlPolicy:
         """
         if any(_is_stray(char) for char in location):
             raise UrlNotAllowed
-        try:
-            joined = urljoin(str(base), location)
-        except ValueError:
-            raise UrlNotAllowed from None
-        return self.parse(joined)
+        return self.parse(resolve_reference(location, origin=base.origin, target=base.target))
 
     def check_answers(self, answers: Iterable[str | IPAddress]) -> Sequence[IPAddress]:
         """
@@ -200,40 +203,22 @@ def _split_authority(authority: str) -> tuple[str, IPAddress | None, str]:
 
 def _host_name(text: str) -> str:
     """Return a public host name in ASCII, or raise."""
-    labels = [_ascii_label(label) for label in _DOTS.sub(".", text).split(".")]
-    if len(labels) > 1 and not labels[-1]:  # one trailing dot says "absolute"
-        del labels[-1]
-    host = ".".join(labels)
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(text) > _MAX_WRITTEN_HOST:
         raise UrlNotAllowed("The URL has no valid host.")
+    written = _DOTS.sub(".", text).split(".")
+    if len(written) > 1 and not written[-1]:  # one trailing dot says "absolute"
+        del written[-1]
     # No top-level domain is a number; what looks like one is an address in disguise.
-    if _NUMERIC.fullmatch(labels[-1]):
+    if is_number(written[-1]) or _NUMERIC.fullmatch(written[-1].lower()):
         raise UrlNotAllowed("The URL has a number for a host.")
-    if len(labels) == 1 or labels[-1] in _REFUSED_SUFFIXES:
+    try:
+        labels = [ascii_label(label) for label in written]
+    except ValueError:
+        raise UrlNotAllowed("The URL has no valid host.") from None
+    host = ".".join(labels)
+    if len(host) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise UrlNotAllowed("The URL has no valid host.")
+    ends = {".".join(labels[start:]) for start in range(len(labels))}
+    if len(labels) == 1 or not ends.isdisjoint(_REFUSED_SUFFIXES):
         raise UrlNotAllowed("The URL's host is not a public name.")
     return host
-
-
-def _ascii_label(label: str) -> str:
-    if label.isascii():
-        return label.lower()
-    lower = label.lower()
-    # Full-width, circled and joined forms of ASCII are how a digit or a letter gets past a check;
-    # no legal name needs them.
-    disguised = any(
-        not char.isascii() and any(map(str.isascii, unicodedata.normalize("NFKC", char)))
-        for char in lower
-    )
-    plain = unicodedata.normalize("NFKC", lower)
-    if disguised or plain.isascii() or not _is_word(plain):
-        raise UrlNotAllowed("The URL has no valid host.")
-    return "xn--" + plain.encode("punycode").decode("ascii")
-
-
-def _is_word(label: str) -> bool:
-    """Whether the label is made of letters, digits and marks, and does not begin with a mark."""
-    categories = [unicodedata.category(char) for char in label]
-    return categories[0][0] != "M" and all(
-        category[0] in "LM" or category in {"Nd", "So"} or char == "-" or char in _CONTEXTUAL
-        for char, category in zip(label, categories, strict=True)
-    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
 from genjobs.application.submission import InlineMedia, MediaByUrl, Submission
+from genjobs.domain.artifacts import InputFile
+from genjobs.domain.attempts import Recorded
 from genjobs.domain.errors import (
     DownloadFailed,
     DownloadTooLarge,
@@ -20,9 +22,12 @@ from genjobs.domain.errors import (
     Unavailable,
     UrlNotAllowed,
 )
+from genjobs.domain.ids import ExecutionId
+from genjobs.domain.ingests import IngestExecution
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing import Harness, a_workflow, open_harness, png_bytes
+from genjobs.testing.memory_ingests import MemoryIngestLedger
 
 URL = "https://example.com/photo.png?signature=secret"
 GIF = b"GIF89a" + bytes(20)
@@ -111,6 +116,38 @@ async def test_replay_judges_no_url(harness: Harness) -> None:
     harness.web.judge = refuse  # type: ignore[method-assign]
     again = await submit(harness, MediaByUrl(name="a.png", url=URL), key="k")
     assert again.id == first.id
+
+
+async def test_url_that_no_database_can_hold_is_refused(harness: Harness) -> None:
+    with pytest.raises(UrlNotAllowed) as caught:
+        await submit(harness, MediaByUrl(name="a.png", url=f"{URL}\ud800"), key="k")
+    assert caught.value.pointer == "/media/0/url"
+
+
+async def test_number_of_media_is_the_deployments() -> None:
+    media = [MediaByUrl(name=f"{n}.png", url=URL) for n in range(12)]
+    async with open_harness(max_media=12) as harness:
+        assert (await submit(harness, *media)).status is JobStatus.QUEUED
+    async with open_harness(max_media=11) as harness:
+        with pytest.raises(TooManyMedia, match="at most 11"):
+            await submit(harness, *media)
+
+
+async def test_refused_url_is_named_while_other_names_are_still_looked_up(
+    harness: Harness,
+) -> None:
+    async def judge(url: str) -> None:
+        if "inside" in url:
+            await asyncio.sleep(0.1)
+            raise UrlNotAllowed
+        await asyncio.sleep(60)
+
+    harness.web.judge = judge  # type: ignore[method-assign]
+    urls = [*(f"https://h{n}.com/a" for n in range(9)), "https://inside.com/a"]
+    async with asyncio.timeout(1):
+        with pytest.raises(UrlNotAllowed) as caught:
+            await submit(harness, *(MediaByUrl(name=f"{n}", url=u) for n, u in enumerate(urls)))
+    assert caught.value.pointer == "/media/9/url"
 
 
 async def test_resolver_that_hangs_is_no_refusal(harness: Harness) -> None:
@@ -246,6 +283,39 @@ async def test_shutdown_gives_the_claim_back_uncounted(harness: Harness) -> None
     state = harness.jobs.rows[job.id].ingest
     assert state is not None
     assert (state.execution_id, state.tries, state.claim) == (None, 0, 1)
+
+
+async def test_shutdown_while_the_end_is_recorded_keeps_the_files(harness: Harness) -> None:
+    """The answer is on its way when the process is told to stop: the job has its files already."""
+    recorded, answer = asyncio.Event(), asyncio.Event()
+
+    class SlowAnswer(MemoryIngestLedger):
+        async def finish(
+            self, execution: IngestExecution, inputs: Sequence[InputFile], *, now: datetime
+        ) -> Recorded:
+            done = await super().finish(execution, inputs, now=now)
+            recorded.set()
+            await answer.wait()
+            return done
+
+    harness.web.files[URL] = png_bytes()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    ingest = harness.ingester.ingest
+    ledger = SlowAnswer(harness.jobs, ingest.rules)
+    [claim] = await ledger.claim(
+        [ExecutionId(harness.ingester.ids.uuid4())], now=harness.clock.now()
+    )
+    running = asyncio.create_task(dataclasses.replace(ingest, ingests=ledger)(claim))
+    await recorded.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    ready = await read(harness, job)
+    assert ready.eligible
+    assert [entry.key for entry in ready.inputs] == list(harness.artifacts.files)
 
 
 async def test_store_outage_gives_the_claim_back_uncounted(harness: Harness) -> None:

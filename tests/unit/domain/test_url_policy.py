@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import time
 
 import pytest
 from hypothesis import example, given
@@ -40,8 +42,27 @@ ALLOWED = {
     "https://例え.jp/": ("xn--r8jz45g.jp", 443, "/"),
     "https://例え。jp/": ("xn--r8jz45g.jp", 443, "/"),
     "https://παράδειγμα.ελ/": ("xn--hxajbheg2az3al.xn--qxam", 443, "/"),
+    "https://exa_mple.bücher.de/": ("exa_mple.xn--bcher-kva.de", 443, "/"),
     "https://xn--i-7iq.ws/": ("xn--i-7iq.ws", 443, "/"),
     "https://coração.com.br/": ("xn--corao-dra1a.com.br", 443, "/"),
+    "https://metadata.google.com/": ("metadata.google.com", 443, "/"),
+    "https://localhost.example.com/": ("localhost.example.com", 443, "/"),
+    "https://example.travelersinsurance/": ("example.travelersinsurance", 443, "/"),
+    "https://127.0.0.1.example.com/": ("127.0.0.1.example.com", 443, "/"),
+    "https://127-0-0-1.example.com/": ("127-0-0-1.example.com", 443, "/"),
+    "https://" + ".".join(["a" * 63] * 3 + ["b" * 57, "com"]) + "./": (
+        ".".join(["a" * 63] * 3 + ["b" * 57, "com"]),
+        443,
+        "/",
+    ),
+    "https://example.com?": ("example.com", 443, "/?"),
+    "https://example.com?@127.0.0.1/": ("example.com", 443, "/?@127.0.0.1/"),
+    "https://example.com/a;b;?c;": ("example.com", 443, "/a;b;?c;"),
+    'https://example.com/[a]?q={"n":[1]}|<x>^`': (
+        "example.com",
+        443,
+        '/[a]?q={"n":[1]}|<x>^`',
+    ),
     "http://8.8.8.8/": ("8.8.8.8", 80, "/"),
     "http://[2606:4700:4700::1111]/": ("2606:4700:4700::1111", 80, "/"),
     "https://[2606:4700:4700:0:0:0:0:1111]:443/": ("2606:4700:4700::1111", 443, "/"),
@@ -136,6 +157,15 @@ REFUSED = [
     "http://loc\u00adalhost/",
     "http://\u0300abc.com/",
     "http://example\u2024com/",
+    "http://metadata.goog/",
+    "http://a.metadata.goog./",
+    "http://kubernetes.default.svc/",
+    "http://localhost6.localdomain6/",
+    "https://" + ".".join(["a" * 63] * 3 + ["b" * 58, "com"]) + "/",
+    "http:///127.0.0.1/",
+    "http:////127.0.0.1/",
+    "http://127.0.0.1\u2044a.com@example.com/",
+    "https://example.com:0443443/",
 ]
 
 NUMBERS = [
@@ -156,6 +186,8 @@ NUMBERS = [
     "127。0。0。1",
     "１２７.0.0.1",
     "①②⑦.⓪.⓪.①",
+    "١٢٧.٠.٠.١",
+    "127.0.0.१",
     "foo.0x",
     "example.1",
     "0",
@@ -247,6 +279,10 @@ def test_secrets_are_not_in_what_gets_logged() -> None:
         ("b?x=1", "https://example.com/dir/b?x=1"),
         ("../b", "https://example.com/b"),
         ("?y", "https://example.com/dir/a?y"),
+        ("/b;", "https://example.com/b;"),
+        ("b?", "https://example.com/dir/b?"),
+        ("#top", "https://example.com/dir/a"),
+        ("//bücher.de/b", "https://xn--bcher-kva.de/b"),
         ("//cdn.example.org/b", "https://cdn.example.org/b"),
         ("http://example.org/b", "http://example.org/b"),
         ("https://example.org/maçã", "https://example.org/ma%C3%A7%C3%A3"),
@@ -268,6 +304,10 @@ def test_redirect_is_resolved_against_its_base(location: str, target: str) -> No
         "https://user@example.com/",
         "//[::1]/",
         "//[::1",
+        "///127.0.0.1/",
+        "http:///127.0.0.1/",
+        "https:127.0.0.1",
+        "mailto:a@example.com",
         "/a b",
         "/a\tb",
         "\\\\127.0.0.1\\",
@@ -341,6 +381,21 @@ def test_any_text_is_a_public_url_or_refused(text: str) -> None:
         assert url.address is None or is_public(url.address)
         again = POLICY.parse(str(url))
         assert (again.host, again.port, again.target) == (url.host, url.port, url.target)
+
+
+def test_long_text_is_judged_at_once() -> None:
+    started = time.perf_counter()
+    for text in (
+        "https://" + "".join(chr(0x4E00 + n) for n in range(8000)) + ".com/",
+        "https://" + "\u00fc." * 4000,
+        "https://" + "a." * 4000,
+        "https://" + "[" * 8000,
+        "https://example.com/" + "../" * 2700 + "\u00e9",
+        "https://" + "1." * 4000,
+    ):
+        with contextlib.suppress(UrlNotAllowed):
+            POLICY.parse(text)
+    assert time.perf_counter() - started < 1
 
 
 @given(st.ip_addresses(v=4))

@@ -15,7 +15,8 @@ class Resolver(Protocol):
         Return every address of ``host`` as text, in the order of preference.
 
         Raises:
-            OSError: there is none, or none was found in time (``TimeoutError`` is one).
+            OSError: there is none, or none was found in time (``TimeoutError`` is one, and so is
+                ``socket.gaierror``). Callers take any other exception for the same.
         """
 
 
