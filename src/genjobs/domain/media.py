@@ -49,6 +49,7 @@ GIF: Final = _type("image/gif", MediaKind.IMAGE, ".gif")
 WEBP: Final = _type("image/webp", MediaKind.IMAGE, ".webp")
 BMP: Final = _type("image/bmp", MediaKind.IMAGE, ".bmp")
 TIFF: Final = _type("image/tiff", MediaKind.IMAGE, ".tiff")
+EXR: Final = _type("image/x-exr", MediaKind.IMAGE, ".exr")
 AVIF: Final = _type("image/avif", MediaKind.IMAGE, ".avif")
 MP4: Final = _type("video/mp4", MediaKind.VIDEO, ".mp4")
 MOV: Final = _type("video/quicktime", MediaKind.VIDEO, ".mov")
@@ -79,6 +80,7 @@ _PREFIXES: Final = (
     (b"GIF89a", GIF),
     (b"II*\x00", TIFF),
     (b"MM\x00*", TIFF),
+    (b"v/1\x01", EXR),
     (b"fLaC", FLAC),
     (b"glTF", GLB),
 )

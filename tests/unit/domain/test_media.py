@@ -43,6 +43,7 @@ EXAMPLES: list[tuple[bytes, MediaType]] = [
     (b"BM\x46\x00\x00\x00\x00\x00\x00\x00\x36\x00", media.BMP),
     (b"II*\x00\x08\x00\x00\x00", media.TIFF),
     (b"MM\x00*\x00\x00\x00\x08", media.TIFF),
+    (b"v/1\x01\x02\x00\x00\x00channels", media.EXR),
     (ftyp(b"avif", b"avif", b"mif1", b"miaf"), media.AVIF),
     (ftyp(b"avis", b"avis", b"msf1", b"iso8"), media.AVIF),
     (ftyp(b"mif1", b"mif1", b"avif", b"miaf"), media.AVIF),

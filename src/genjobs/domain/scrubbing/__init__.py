@@ -16,7 +16,7 @@ from typing import Final
 from genjobs.domain.media import MediaType
 from genjobs.domain.scrubbing.films import flac, iso_media, matroska, mp3
 from genjobs.domain.scrubbing.ogg import ogg
-from genjobs.domain.scrubbing.pictures import jpeg, png, webp
+from genjobs.domain.scrubbing.pictures import exr, gif, jpeg, png, webp
 from genjobs.domain.scrubbing.steps import Fate, Parser, Pass, Take
 
 __all__ = ["Scrubber"]
@@ -88,6 +88,8 @@ _PARSERS: Final[Mapping[str, Callable[[], Parser]]] = {
     "image/jpeg": jpeg,
     "image/png": png,
     "image/webp": webp,
+    "image/gif": gif,
+    "image/x-exr": exr,
     "video/mp4": iso_media,
     "video/quicktime": iso_media,
     "audio/mp4": iso_media,
