@@ -151,3 +151,12 @@ async def _client(adapters: Adapters, stack: AsyncExitStack) -> httpx.AsyncClien
 @asynccontextmanager
 async def _same(context: ApiContext) -> AsyncIterator[ApiContext]:
     yield context
+
+
+def inverting(name: str) -> dict[str, object]:
+    """Return a workflow that inverts a loaded picture."""
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": name}},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+    }

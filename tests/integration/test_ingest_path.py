@@ -9,7 +9,7 @@ import pytest
 
 from genjobs.testing import a_workflow, png_bytes
 from tests.attack_server import answer
-from tests.integration.site import Site, open_site
+from tests.integration.site import Site, inverting, open_site
 from tests.postgres import Database
 
 
@@ -18,15 +18,6 @@ async def site(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
     """Hold a site on real parts."""
     async with open_site(database, tmp_path) as opened:
         yield opened
-
-
-def inverting(name: str) -> dict[str, object]:
-    """Return a workflow that inverts a loaded picture."""
-    return {
-        "1": {"class_type": "LoadImage", "inputs": {"image": name}},
-        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-        "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
-    }
 
 
 async def test_job_with_a_picture_by_url_renders_it(site: Site) -> None:
