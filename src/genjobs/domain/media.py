@@ -115,7 +115,11 @@ def sniff(head: bytes) -> MediaType:
         return _DOC_TYPES.get(doc_type, UNKNOWN)
     if (packet := headers.ogg_first_packet(head)) is not None:
         return next((found for start, found in _OGG_CODECS if packet.startswith(start)), UNKNOWN)
-    if headers.is_id3(head) or headers.is_mpeg_layer_3(head):
+    if headers.is_id3(head):  # made for MP3, and put before others too
+        tagged = headers.after_id3(head)
+        others = ((FLAC, tagged.startswith(b"fLaC")), (AAC, headers.is_adts(tagged)))
+        return next((found for found, is_it in others if is_it), MP3)
+    if headers.is_mpeg_layer_3(head):
         return MP3
     if headers.is_adts(head):
         return AAC

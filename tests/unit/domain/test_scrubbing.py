@@ -158,6 +158,13 @@ def samples_of(content: bytes) -> int:
         return sum(frame.samples for frame in file.decode(audio=0))
 
 
+def tagged(content: bytes) -> bytes:
+    """Return a sound after ID3 tags, as players write them before files of any type."""
+    tag = b"TXXX" + len(TEXT).to_bytes(4, "big") + b"\0\0" + TEXT.encode()
+    size = bytes(len(tag) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return (b"ID3\x03\0\0" + size + tag) * 2 + content
+
+
 PICTURES: dict[str, Callable[[], bytes]] = {
     "jpeg": jpeg,
     "png": png,
@@ -174,6 +181,8 @@ FILMS: dict[str, Callable[[], bytes]] = {
     "mkv": lambda: video("matroska", "libx264"),
     "flac": lambda: sound("flac", "flac"),
     "mp3": lambda: sound("mp3", "libmp3lame"),
+    "flac after a tag": lambda: tagged(sound("flac", "flac")),
+    "aac after a tag": lambda: tagged(sound("adts", "aac")),
     "opus": lambda: sound("ogg", "libopus"),
     "vorbis": lambda: sound("ogg", "vorbis"),
     "m4a": lambda: sound("ipod", "aac"),
