@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,7 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
 from genjobs.domain.lifecycle import FINAL, TRANSITIONS, JobStatus, Phase
 from genjobs.settings import Settings
+from tools import workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _NOTE: Final = "<!-- Drawn from the code by `make docs`; do not edit. -->\n"
@@ -110,15 +113,42 @@ def environment() -> str:
             shown = ""
         elif hasattr(default, "get_secret_value"):
             shown = default.get_secret_value()
+        elif isinstance(default, tuple):
+            shown = json.dumps(default)  # as it is read from the environment
         else:
             shown = str(default)
         lines += ["", f"# {field.description}", f"#GENJOBS_{name.upper()}={shown}"]
     return "\n".join(lines) + "\n"
 
 
+def _with_drawn(name: str, parts: Mapping[str, Callable[[], Sequence[str]]]) -> str:
+    """Return a document that people write, with its drawn parts made anew."""
+    text = (ROOT / name).read_text()
+    for part, draw in parts.items():
+        start, end = f"<!-- {part}: drawn by `make docs` -->", f"<!-- end of {part} -->"
+        drawn = "\n".join([start, *draw(), end])
+        text, count = re.subn(
+            rf"{re.escape(start)}\n.*?{re.escape(end)}",
+            lambda _, drawn=drawn: drawn,  # type: ignore[misc]
+            text,
+            flags=re.S,
+        )
+        if count != 1:
+            raise ValueError(f"{name} has no place for {part}")
+    return text
+
+
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "docs/job-lifecycle.md": lifecycle,
     "docs/errors.md": error_list,
+    "docs/nodes.md": lambda: workflow_docs.node_classes(_NOTE),
+    "docs/workflows.md": lambda: _with_drawn(
+        "docs/workflows.md", {"limits": workflow_docs.workflow_limits}
+    ),
+    "docs/media.md": lambda: _with_drawn(
+        "docs/media.md",
+        {"types": workflow_docs.accepted_types, "limits": workflow_docs.media_limits},
+    ),
     ".env.example": environment,
 }
 

@@ -15,7 +15,7 @@ Test doubles and contract suites for other teams are in :mod:`genjobs.testing`.
 
 from __future__ import annotations
 
-from genjobs.application.submission import InlineMedia, Submission
+from genjobs.application.submission import InlineMedia, MediaByUrl, Submission
 from genjobs.domain.artifacts import InputFile, Output
 from genjobs.domain.errors import GenjobsError
 from genjobs.domain.ids import JobId, TenantId, job_text, parse_job_id
@@ -33,6 +33,7 @@ __all__ = [
     "JobError",
     "JobId",
     "JobStatus",
+    "MediaByUrl",
     "Output",
     "Owner",
     "Phase",

@@ -22,11 +22,12 @@ def example(document: str, name: str) -> str:
     return found.group(1)
 
 
-async def test_example_of_another_teams_tests_passes() -> None:
+@pytest.mark.parametrize(("name", "count"), [("example", 2), ("media", 3)])
+async def test_example_of_another_teams_tests_passes(name: str, count: int) -> None:
     scope: dict[str, object] = {}
-    exec(compile(example("docs/testing.md", "example"), "docs/testing.md", "exec"), scope)
+    exec(compile(example("docs/testing.md", name), "docs/testing.md", "exec"), scope)
     tests = [value for name, value in scope.items() if name.startswith("test_")]
-    assert len(tests) == 2
+    assert len(tests) == count
     for test in tests:
         assert callable(test)
         await test()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpcore
 import pytest
 import structlog
 import trustme
@@ -491,6 +492,22 @@ async def test_dialled_peer_is_the_judged_address(scene: Scene) -> None:
     stream = await TcpDialer().dial(parse_address("127.0.0.1"), scene.network.port, timeout=1)
     assert stream.get_extra_info("server_addr")[:2] == ("127.0.0.1", scene.network.port)
     await stream.aclose()
+
+
+async def test_connection_that_leads_elsewhere_is_not_used(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = httpcore.AnyIOBackend.connect_tcp
+
+    async def elsewhere(
+        backend: httpcore.AnyIOBackend, host: str, port: int, *, timeout: float
+    ) -> httpcore.AsyncNetworkStream:
+        return await connect(backend, "127.0.0.1", scene.network.port, timeout=timeout)
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", elsewhere)
+    for address, port in (("8.8.8.8", scene.network.port), ("127.0.0.1", 1)):
+        with pytest.raises(httpcore.ConnectError, match="another address"):
+            await TcpDialer().dial(parse_address(address), port, timeout=1)
 
 
 async def test_system_resolver_knows_this_machine_and_gives_up_in_time() -> None:

@@ -17,6 +17,8 @@ from genjobs.settings import Settings
         ("GENJOBS_LEASE_SECONDS", "1"),
         ("GENJOBS_API_KEY", "hunter2"),
         ("GENJOBS_WINDOW", "many"),
+        ("GENJOBS_FETCH_PORTS", "80, hunter2"),
+        ("GENJOBS_FETCH_PORTS", '["hunter2"]'),
         ("GENJOBS_DATABASE_URL", "postgresql+asyncpg://u:hunter2@h/d"),
     ],
 )

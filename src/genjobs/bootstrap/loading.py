@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Settings
@@ -21,6 +22,8 @@ def load_settings() -> Settings:
             for item in exc.errors(include_url=False, include_input=False, include_context=False)
         )
         raise ConfigurationError(wrong) from None
+    except SettingsError as exc:  # a list that is not JSON; it names the field, not the value
+        raise ConfigurationError(str(exc)) from None
 
 
 def version() -> str:
