@@ -76,7 +76,7 @@ def prove(file: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Found:
     if media_type.kind is MediaKind.VIDEO:
         decoders |= _VIDEO_DECODERS
     with av.open(
-        _Named(file, f"input{media_type.extension}"),
+        Named(file, f"input{media_type.extension}"),
         mode="r",
         container_options={
             # ComfyUI lets FFmpeg guess: what it would not guess to be this type is refused.
@@ -87,12 +87,12 @@ def prove(file: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Found:
             **({"ignore_editlist": "1"} if DEMUXERS[media_type] == "mov" else {}),
         },
         metadata_errors="replace",
-        io_open=_open_nothing,
+        io_open=open_nothing,
     ) as container:
         return _Reading(container, media_type, limits, decoders).read()
 
 
-class _Named:
+class Named:
     """A file with a name, whose ending FFmpeg heeds when it guesses."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
@@ -100,7 +100,8 @@ class _Named:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
-def _open_nothing(*_: object) -> Any:
+def open_nothing(*_: object) -> Any:
+    """Refuse what a media file asks to be opened besides itself."""
     raise PermissionError("a media file names another file or address")
 
 
