@@ -7,6 +7,7 @@ same artifact store. On the simulator always, on a real ComfyUI if given.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -71,7 +72,10 @@ async def house(
     if request.param == "comfyui":
         given["comfyui_url"] = environment.COMFYUI_URL
         given["comfyui_directory"] = environment.COMFYUI_DIRECTORY
-        directory = Path(environment.COMFYUI_DIRECTORY) if environment.COMFYUI_DIRECTORY else None
+        # Tests that run beside this one put files into the same directory.
+        alone = "PYTEST_XDIST_WORKER" not in os.environ
+        here = environment.COMFYUI_DIRECTORY if alone else None
+        directory = Path(here) if here else None
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(open_site(database, tmp_path, **given))
         theirs = await stack.enter_async_context(other_tenant(ours, database, _OTHER_TENANT))
