@@ -7,6 +7,7 @@ same artifact store. On the simulator always, on a real ComfyUI if given.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -43,8 +44,12 @@ class House:
     engine_directory: Path | None
     files_before: frozenset[Path]
 
-    def left_behind(self) -> frozenset[Path]:
-        """Return files that the engine has kept of renders."""
+    async def left_behind(self) -> frozenset[Path]:
+        """Return files that the engine keeps of renders; they go when their job has ended."""
+        for _ in range(100):
+            if files_of(self.engine_directory) <= self.files_before:
+                break
+            await asyncio.sleep(0.05)
         return files_of(self.engine_directory) - self.files_before
 
     def people(self) -> list[tuple[Site, str]]:
@@ -112,7 +117,7 @@ async def test_same_workflow_and_file_name_yield_ones_own_picture(house: House) 
                 site, user, inverting("photo.png"), photo="http://example.com/photo"
             )
             assert await site.pixels(job) == tuple(255 - value for value in rgb)
-    assert house.left_behind() == frozenset()
+    assert await house.left_behind() == frozenset()
 
 
 async def test_what_the_engine_has_cached_is_saved_anew_for_each(house: House) -> None:
@@ -128,7 +133,7 @@ async def test_what_the_engine_has_cached_is_saved_anew_for_each(house: House) -
             assert picture.convert("RGB").getpixel((0, 0)) == (0x20, 0x40, 0x60)
     files = [path for path in (house.ours.data / "artifacts").rglob("out_*") if path.is_file()]
     assert len({path.parents[2] for path in files}) == len(house.people())
-    assert house.left_behind() == frozenset()
+    assert await house.left_behind() == frozenset()
 
 
 @pytest.mark.parametrize("form", ["{} [output]", "{} [temp]", "{} [input]", "{}", "../output/{}"])
