@@ -35,6 +35,7 @@ KINDS = {
     "COMFY_DYNAMICCOMBO_V3": {InputKind.CHOICE},
     "BOUNDING_BOX": {InputKind.NUMBERS},
     "*": {InputKind.VALUE},
+    "IMAGECOMPARE": {InputKind.FORCED},
     "COMFY_MATCHTYPE_V3": {InputKind.LINK, InputKind.VALUE},
 }
 
@@ -91,7 +92,7 @@ def test_entry_lists_the_inputs_and_outputs_of_the_real_class(name: str) -> None
         not known.output_node
         or not known.outputs
         or known.of_kind(InputKind.PREFIX)
-        or (name in {"PreviewImage", "PreviewAny", "PreviewAudio"})
+        or (name in {"PreviewImage", "PreviewAny", "PreviewAudio", "ImageCompare"})
     )
 
 
@@ -107,6 +108,7 @@ def test_numbers_that_decide_the_cost_have_a_limit() -> None:
         "ConditioningSetAreaPercentageVideo",
         "CLIPTextEncodeSDXL",
         "CLIPTextEncodeSDXLRefiner",
+        "CLIPTextEncodePixArtAlpha",
         "ModelSamplingFlux",
         "Flux2Scheduler",
         "ImageFromBatch",
