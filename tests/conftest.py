@@ -11,7 +11,7 @@ import pytest
 
 from tests import environment  # noqa: F401  (cleans the environment before anything reads it)
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.object_store.fixtures"]
 
 
 @pytest.fixture(scope="session")

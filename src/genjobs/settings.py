@@ -58,7 +58,15 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process")
     artifacts_url: str = Field(
-        "file:", description="file:<directory>; without one, below the data directory"
+        "file:",
+        description="file:<directory> (without one, below the data directory) or "
+        "r2://<account>/<bucket>; with ?endpoint=https://host&region=name, another S3 store",
+    )
+    r2_access_key_id: SecretStr | None = Field(
+        None, description="Access key id of the store's token, for r2://"
+    )
+    r2_secret_access_key: SecretStr | None = Field(
+        None, description="Secret access key of the store's token, for r2://"
     )
     dispatch_url: str = Field("local://", description="local:// for pull workers")
     comfyui_url: str = Field(
@@ -153,6 +161,10 @@ class Settings(BaseSettings):
         embedded = self.embedded_database
         if not embedded and self.worker_database_url is None:
             raise ValueError("worker_database_url is needed when database_url is not embedded://")
+        if self.artifacts_url.startswith("r2:") and not (
+            self.r2_access_key_id and self.r2_secret_access_key
+        ):
+            raise ValueError("r2:// needs r2_access_key_id and r2_secret_access_key")
         if self.env is Environment.PRODUCTION:
             self._refuse_embedded()
         return self

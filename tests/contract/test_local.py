@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
 from genjobs.adapters.local.signals import LocalSignals
 from genjobs.adapters.media_probe import PillowProbe
 from genjobs.adapters.system import SystemClock, SystemIds
-from genjobs.testing import FakeClock, MemoryArtifactStore, SequentialIds
+from genjobs.api.context import ApiContext
+from genjobs.domain.ports import SignedFiles
+from genjobs.testing import FakeClock, MemoryArtifactStore, SequentialIds, open_harness
 from genjobs.testing.contracts import (
     ArtifactOutageContract,
     ArtifactStoreContract,
     ClockContract,
+    Fetch,
+    Fetched,
     IdSourceContract,
     MediaProbeContract,
     SignalsContract,
     SignedFilesContract,
+    SignedUrlContract,
 )
 
 
@@ -80,6 +89,62 @@ class TestMemorySignedFiles(SignedFilesContract):
     @pytest.fixture
     def signed(self, store: MemoryArtifactStore) -> MemoryArtifactStore:
         return store
+
+
+class ServedByTheApi(SignedUrlContract):
+    """Needs the fixture ``signed``: the serving side of the store."""
+
+    @pytest.fixture
+    async def fetch(self, signed: SignedFiles) -> AsyncIterator[Fetch]:
+        async with open_harness() as harness:
+
+            async def send(
+                method: str, url: str, at: datetime, headers: Mapping[str, str]
+            ) -> Fetched:
+                context: ApiContext = harness.api.state.context
+                harness.api.state.context = replace(
+                    context, signed_files=signed, clock=FakeClock(at)
+                )
+                transport = httpx.ASGITransport(app=harness.api, raise_app_exceptions=False)
+                async with httpx.AsyncClient(transport=transport) as http:
+                    answer = await http.request(method, url, headers=headers)
+                return Fetched(
+                    status=answer.status_code, headers=answer.headers, content=answer.content
+                )
+
+            yield send
+
+
+class TestDirectorySignedUrls(ServedByTheApi):
+    @pytest.fixture
+    def store(self, directory_store: DirectoryArtifactStore) -> DirectoryArtifactStore:
+        return directory_store
+
+    @pytest.fixture
+    def signed(self, directory_store: DirectoryArtifactStore) -> DirectoryArtifactStore:
+        return directory_store
+
+    @pytest.fixture
+    def stranger(self, tmp_path: Path) -> DirectoryArtifactStore:
+        return DirectoryArtifactStore(
+            tmp_path / "files", signing_key=b"x" * 32, base_url="http://genjobs.test"
+        )
+
+
+class TestMemorySignedUrls(ServedByTheApi):
+    @pytest.fixture
+    def store(self) -> MemoryArtifactStore:
+        return MemoryArtifactStore()
+
+    @pytest.fixture
+    def signed(self, store: MemoryArtifactStore) -> MemoryArtifactStore:
+        return store
+
+    @pytest.fixture
+    def stranger(self, store: MemoryArtifactStore) -> MemoryArtifactStore:
+        other = MemoryArtifactStore()
+        other.files = store.files
+        return other
 
 
 class TestSystemClock(ClockContract):

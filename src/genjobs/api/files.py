@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from typing import Final
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
@@ -13,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from genjobs.api import problems
 from genjobs.api.context import context_of
 from genjobs.api.openapi import problem_responses
+from genjobs.domain.attachments import content_disposition
 from genjobs.domain.errors import NotFound
 from genjobs.domain.ports import SignedFile, SignedFiles
 
@@ -68,15 +68,6 @@ async def get_file(request: Request, key: str) -> Response:
     return StreamingResponse(
         _stream(context.signed_files, file, start, length), status_code=status, headers=headers
     )
-
-
-def content_disposition(filename: str) -> str:
-    """Return an attachment header: a plain fallback, and the exact name (RFC 6266, RFC 8187)."""
-    plain = "".join(
-        char if char.isascii() and char.isprintable() and char not in '"\\%' else "_"
-        for char in filename
-    )
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 def _range(match: re.Match[str], size: int) -> tuple[int, int] | None:

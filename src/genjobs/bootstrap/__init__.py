@@ -63,7 +63,7 @@ AdaptersFactory = Callable[[Settings, AsyncExitStack], Adapters]
 
 async def build_genjobs(adapters: Adapters) -> Genjobs:
     """Return the use cases of the API side."""
-    jobs, artifacts, clock = await adapters.jobs(), adapters.artifacts(), adapters.clock()
+    jobs, artifacts, clock = await adapters.jobs(), await adapters.artifacts(), adapters.clock()
     signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
     get_job = GetJob(jobs=jobs, signer=signer)
     tenants, codec = await adapters.tenants(), adapters.token_codec()
@@ -109,7 +109,7 @@ async def build_worker(adapters: Adapters) -> PullWorker:
         clock=adapters.clock(),
         run_job=RunJob(
             ledger=ledger,
-            artifacts=adapters.artifacts(),
+            artifacts=await adapters.artifacts(),
             engine=engine,
             probe=adapters.probe(),
             clock=adapters.clock(),
@@ -131,7 +131,7 @@ async def build_ingester(adapters: Adapters) -> Ingester:
         signals=adapters.signals(),
         ingest=IngestMedia(
             ingests=ingests,
-            artifacts=adapters.artifacts(),
+            artifacts=await adapters.artifacts(),
             fetcher=adapters.fetcher(),
             check=CheckMedia(inspector=await adapters.inspector()),
             clock=adapters.clock(),

@@ -204,13 +204,22 @@ class Adapters:
 
     # -- files --------------------------------------------------------------------------------
 
-    def artifacts(self) -> ArtifactStore:
+    async def artifacts(self) -> ArtifactStore:
         """Return the artifact store."""
-        return self._directory_store()
+        if not self.settings.artifacts_url.startswith("r2:"):
+            return self._directory_store()
+        if "artifacts" not in self._opened:
+            from genjobs.bootstrap.object_storage import r2_store
+
+            self._opened["artifacts"] = await self._stack.enter_async_context(
+                r2_store(self.settings)
+            )
+        artifacts: ArtifactStore = self._opened["artifacts"]
+        return artifacts
 
     def signed_files(self) -> SignedFiles | None:
         """Return the serving side of the store's URLs, when the API is to serve them."""
-        return self._directory_store()
+        return None if self.settings.artifacts_url.startswith("r2:") else self._directory_store()
 
     def _directory_store(self) -> DirectoryArtifactStore:
         from genjobs.adapters.local.artifact_store import DirectoryArtifactStore

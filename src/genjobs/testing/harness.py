@@ -110,7 +110,7 @@ class FakeAdapters(Adapters):
         """Return the tenants in memory."""
         return MemoryTenantDirectory(self.fake_jobs)
 
-    def artifacts(self) -> MemoryArtifactStore:
+    async def artifacts(self) -> MemoryArtifactStore:
         """Return the artifacts in memory."""
         return self.fake_artifacts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -23,16 +24,17 @@ class MemoryArtifactStore:
         self.files: dict[ArtifactKey, bytes] = {}
         self.available = True
         self._base_url = base_url
-        self._signed: set[str] = set()
+        self._secret = secrets.token_hex(16)
 
     async def put(
         self, key: ArtifactKey, chunks: AsyncIterator[bytes], *, content_type: str
     ) -> StoredFile:
         """See the port."""
         self._reach()
+        parse_key(key)
         content = b"".join([chunk async for chunk in chunks])
         self._reach()
-        self.files[parse_key(key)] = content
+        self.files[key] = content
         return StoredFile(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     @asynccontextmanager
@@ -41,7 +43,7 @@ class MemoryArtifactStore:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """See the port."""
         self._reach()
-        if key not in self.files:
+        if parse_key(key) not in self.files:
             raise NotFound
         content = self.files[key][start:]
         yield _chunks(content if length is None else content[:length])
@@ -49,18 +51,19 @@ class MemoryArtifactStore:
     async def stat(self, key: ArtifactKey) -> int | None:
         """See the port."""
         self._reach()
-        return len(self.files[key]) if key in self.files else None
+        return len(self.files[key]) if parse_key(key) in self.files else None
 
     async def delete(self, keys: Sequence[ArtifactKey]) -> None:
         """See the port."""
         self._reach()
         for key in keys:
-            self.files.pop(key, None)
+            self.files.pop(parse_key(key), None)
 
     async def delete_prefix(self, prefix: str) -> int:
         """See the port."""
         self._reach()
-        doomed = [key for key in self.files if key.startswith(parse_prefix(prefix))]
+        checked = parse_prefix(prefix)
+        doomed = [key for key in self.files if key.startswith(checked)]
         await self.delete(doomed)
         return len(doomed)
 
@@ -68,15 +71,14 @@ class MemoryArtifactStore:
         self, key: ArtifactKey, *, expires_at: datetime, filename: str, content_type: str
     ) -> str:
         """See the port."""
+        parse_key(key)
         query = {
             "expires": str(int(expires_at.timestamp())),
-            "name": filename,
+            "name": filename.encode("utf-8", "replace").decode(),
             "type": content_type,
-            "key": hashlib.sha256(key.encode()).hexdigest(),
         }
-        url = f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
-        self._signed.add(_canonical(key, query))
-        return url
+        query["signature"] = self._signature(key, query)
+        return f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
 
     async def check(self) -> None:
         """See the port."""
@@ -84,7 +86,9 @@ class MemoryArtifactStore:
 
     async def resolve(self, key: str, query: Mapping[str, str], *, now: datetime) -> SignedFile:
         """See the ``SignedFiles`` port."""
-        if _canonical(key, query) not in self._signed or now.timestamp() >= int(query["expires"]):
+        members = dict(query)
+        given = members.pop("signature", "")
+        if given != self._signature(key, members) or now.timestamp() >= int(query["expires"]):
             raise NotFound
         size = await self.stat(parse_key(key))
         if size is None:
@@ -99,13 +103,13 @@ class MemoryArtifactStore:
         key = parts.path.removeprefix("/files/")
         return self.files[(await self.resolve(key, dict(parse_qsl(parts.query)), now=now)).key]
 
+    def _signature(self, key: str, query: Mapping[str, str]) -> str:
+        text = repr((self._secret, key, sorted(query.items())))
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def _reach(self) -> None:
         if not self.available:
             raise Unavailable
-
-
-def _canonical(key: str, query: Mapping[str, str]) -> str:
-    return repr((key, sorted(query.items())))
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:

@@ -35,6 +35,7 @@ from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
 from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
     ClockContract,
@@ -54,6 +55,8 @@ __all__ = [
     "EngineBasicsContract",
     "EngineContract",
     "EngineOutageContract",
+    "Fetch",
+    "Fetched",
     "IdSourceContract",
     "IngestBackend",
     "IngestLedgerContract",
@@ -72,6 +75,7 @@ __all__ = [
     "ResolverContract",
     "SignalsContract",
     "SignedFilesContract",
+    "SignedUrlContract",
     "TenancyBackend",
     "UrlFetcherContract",
 ]

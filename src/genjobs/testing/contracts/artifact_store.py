@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+import itertools
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,49 +14,23 @@ from genjobs.domain.errors import NotFound, Unavailable
 from genjobs.domain.ids import JobId
 from genjobs.domain.ports import ArtifactStore
 from genjobs.domain.tenancy import Owner
-from genjobs.testing.clock import BEGINNING, SequentialIds
+from genjobs.testing.clock import SequentialIds
+from genjobs.testing.contracts.artifact_files import (
+    LARGE,
+    LATER,
+    NAME,
+    NO_KEYS,
+    NOW,
+    a_job_id,
+    content_of,
+    stream,
+)
+from genjobs.testing.contracts.artifact_puts import ArtifactPutsContract
 from genjobs.testing.factories import an_owner
 
-NOW = BEGINNING
-LATER = NOW + timedelta(hours=1)
-NAME = "ünïcode & 'quotes'.png"
 
-
-def a_job_id() -> JobId:
-    """Return the id of some job, always the same."""
-    return JobId(SequentialIds().uuid7(NOW))
-
-
-async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Yield the chunks of a file."""
-    for chunk in chunks:
-        yield chunk
-
-
-async def _content(
-    store: ArtifactStore, key: ArtifactKey, *, start: int = 0, length: int | None = None
-) -> bytes:
-    async with store.read(key, start=start, length=length) as chunks:
-        return b"".join([chunk async for chunk in chunks])
-
-
-class ArtifactStoreContract:
+class ArtifactStoreContract(ArtifactPutsContract):
     """Needs the fixture ``store``: an empty store."""
-
-    @pytest.fixture
-    def store(self) -> ArtifactStore:
-        """Return the store under test."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def owner(self) -> Owner:
-        """Return somebody who owns files."""
-        return an_owner()
-
-    @pytest.fixture
-    def key(self, owner: Owner) -> ArtifactKey:
-        """Return a key without a file."""
-        return input_key(owner, a_job_id(), 0)
 
     async def test_stored_file_is_read_back_and_measured(
         self, store: ArtifactStore, key: ArtifactKey
@@ -66,7 +39,7 @@ class ArtifactStoreContract:
         stored = await store.put(key, stream(content[:7], content[7:]), content_type="image/png")
 
         assert (stored.bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-        assert await _content(store, key) == content
+        assert await content_of(store, key) == content
         assert await store.stat(key) == len(content)
 
     async def test_chunks_are_bounded(self, store: ArtifactStore, key: ArtifactKey) -> None:
@@ -80,95 +53,97 @@ class ArtifactStoreContract:
     async def test_part_of_a_file_is_read(self, store: ArtifactStore, key: ArtifactKey) -> None:
         await store.put(key, stream(b"0123456789"), content_type="image/png")
 
-        assert await _content(store, key, start=2, length=3) == b"234"
-        assert await _content(store, key, start=8) == b"89"
+        assert await content_of(store, key, start=2, length=3) == b"234"
+        assert await content_of(store, key, start=8) == b"89"
+
+    @pytest.mark.parametrize(
+        ("start", "length", "part"),
+        [
+            (0, None, b"0123456789"),
+            (0, 1, b"0"),
+            (9, 1, b"9"),
+            (9, 99, b"9"),
+            (10, None, b""),
+            (99, None, b""),
+            (99, 3, b""),
+            (3, 0, b""),
+            (0, 0, b""),
+        ],
+    )
+    async def test_part_reaches_to_the_end_and_no_further(
+        self, store: ArtifactStore, key: ArtifactKey, start: int, length: int | None, part: bytes
+    ) -> None:
+        await store.put(key, stream(b"0123456789"), content_type="image/png")
+        assert await content_of(store, key, start=start, length=length) == part
+
+    @pytest.mark.parametrize(("start", "length"), [(1, None), (0, 1), (0, 0)])
+    async def test_part_of_a_missing_file_is_not_found(
+        self, store: ArtifactStore, key: ArtifactKey, start: int, length: int | None
+    ) -> None:
+        with pytest.raises(NotFound):
+            await content_of(store, key, start=start, length=length)
+
+    @pytest.mark.parametrize(("start", "length"), [(0, None), (0, 5), (1, None)])
+    async def test_part_of_an_empty_file_is_empty(
+        self, store: ArtifactStore, key: ArtifactKey, start: int, length: int | None
+    ) -> None:
+        await store.put(key, stream(), content_type="image/png")
+        assert await content_of(store, key, start=start, length=length) == b""
+
+    async def test_large_file_in_uneven_chunks_is_read_back(
+        self, store: ArtifactStore, key: ArtifactKey
+    ) -> None:
+        content = bytes(range(256)) * (LARGE // 256)
+        cuts = [0, 1, 7_000_000, 7_000_001, 11_000_000, len(content)]
+        chunks = [content[start:end] for start, end in itertools.pairwise(cuts)]
+        stored = await store.put(key, stream(*chunks), content_type="video/mp4")
+
+        assert (stored.bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert await content_of(store, key) == content
+        assert (
+            await content_of(store, key, start=6_000_000, length=9) == content[6_000_000:6_000_009]
+        )
+
+    async def test_reader_may_leave_early(self, store: ArtifactStore, key: ArtifactKey) -> None:
+        await store.put(key, stream(b"x" * LARGE), content_type="video/mp4")
+        async with store.read(key) as chunks:
+            assert await anext(chunks)
+        async with store.read(key):
+            pass
+        assert await store.stat(key) == LARGE
+
+    @pytest.mark.parametrize("name", NO_KEYS)
+    async def test_what_is_no_key_reaches_no_file(self, store: ArtifactStore, name: str) -> None:
+        wrong = ArtifactKey(name)
+        for attempt in (
+            lambda: store.put(wrong, stream(b"x"), content_type="image/png"),
+            lambda: content_of(store, wrong),
+            lambda: store.stat(wrong),
+            lambda: store.delete([wrong]),
+            lambda: store.delete_prefix(name),
+        ):
+            with pytest.raises(ValueError, match="not an artifact"):
+                await attempt()
+        with pytest.raises(ValueError, match="not an artifact"):
+            store.signed_url(wrong, expires_at=LATER, filename=NAME, content_type="image/png")
 
     async def test_empty_file_is_a_file(self, store: ArtifactStore, key: ArtifactKey) -> None:
         stored = await store.put(key, stream(), content_type="image/png")
 
         assert (stored.bytes, stored.sha256) == (0, hashlib.sha256(b"").hexdigest())
         assert await store.stat(key) == 0
-        assert await _content(store, key) == b""
+        assert await content_of(store, key) == b""
 
     async def test_missing_file_is_not_found(self, store: ArtifactStore, key: ArtifactKey) -> None:
         assert await store.stat(key) is None
         with pytest.raises(NotFound):
-            await _content(store, key)
+            await content_of(store, key)
 
     async def test_same_key_replaces(self, store: ArtifactStore, key: ArtifactKey) -> None:
         await store.put(key, stream(b"old and longer"), content_type="image/png")
         await store.put(key, stream(b"new"), content_type="image/png")
 
-        assert await _content(store, key) == b"new"
-
-    async def test_failed_put_leaves_nothing(self, store: ArtifactStore, key: ArtifactKey) -> None:
-        async def broken() -> AsyncIterator[bytes]:
-            yield b"x" * 2_000_000
-            raise ConnectionError("the source went away")
-
-        with pytest.raises(ConnectionError):
-            await store.put(key, broken(), content_type="image/png")
-        assert await store.stat(key) is None
-
-    async def test_failed_put_keeps_what_was_there(
-        self, store: ArtifactStore, key: ArtifactKey
-    ) -> None:
-        async def broken() -> AsyncIterator[bytes]:
-            yield b"half"
-            raise ConnectionError("the source went away")
-
-        await store.put(key, stream(b"whole"), content_type="image/png")
-        with pytest.raises(ConnectionError):
-            await store.put(key, broken(), content_type="image/png")
-        assert await _content(store, key) == b"whole"
-
-    async def test_cancelled_put_leaves_nothing(
-        self, store: ArtifactStore, key: ArtifactKey
-    ) -> None:
-        reached = asyncio.Event()
-
-        async def endless() -> AsyncIterator[bytes]:
-            yield b"x" * 2_000_000
-            reached.set()
-            await asyncio.Event().wait()
-
-        task = asyncio.create_task(store.put(key, endless(), content_type="image/png"))
-        await reached.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert await store.stat(key) is None
-
-    async def test_cancelled_put_keeps_what_was_there(
-        self, store: ArtifactStore, key: ArtifactKey
-    ) -> None:
-        reached = asyncio.Event()
-
-        async def endless() -> AsyncIterator[bytes]:
-            yield b"x" * 2_000_000
-            reached.set()
-            await asyncio.Event().wait()
-
-        await store.put(key, stream(b"whole"), content_type="image/png")
-        task = asyncio.create_task(store.put(key, endless(), content_type="image/png"))
-        await reached.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert await _content(store, key) == b"whole"
-
-    async def test_puts_of_one_key_at_once_leave_one_whole_file(
-        self, store: ArtifactStore, key: ArtifactKey
-    ) -> None:
-        contents = [bytes([n]) * (1_000_000 + n) for n in range(6)]
-        stored = await asyncio.gather(
-            *(
-                store.put(key, stream(content[:9], content[9:]), content_type="image/png")
-                for content in contents
-            )
-        )
-
-        left = await _content(store, key)
-        assert left in contents
-        assert [file.bytes for file in stored] == [len(content) for content in contents]
+        assert await content_of(store, key) == b"new"
 
     async def test_deleting_many_minds_no_missing_ones(
         self, store: ArtifactStore, owner: Owner
@@ -225,7 +200,7 @@ class ArtifactOutageContract:
         key = input_key(owner, a_job_id(), 0)
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "put": lambda: unreachable.put(key, stream(b"x"), content_type="image/png"),
-            "read": lambda: _content(unreachable, key),
+            "read": lambda: content_of(unreachable, key),
             "stat": lambda: unreachable.stat(key),
             "delete": lambda: unreachable.delete([key]),
             "delete_prefix": lambda: unreachable.delete_prefix(user_prefix(owner)),

@@ -10,7 +10,7 @@ import pytest
 from genjobs.domain.artifacts import ArtifactKey, output_key
 from genjobs.domain.errors import NotFound
 from genjobs.domain.ports import ArtifactStore, SignedFiles
-from genjobs.testing.contracts.artifact_store import LATER, NAME, NOW, a_job_id, stream
+from genjobs.testing.contracts.artifact_files import LATER, NAME, NOW, a_job_id, stream
 from genjobs.testing.factories import an_owner
 
 
