@@ -102,7 +102,7 @@ async def open_site(database: Database, folder: Path, **given: object) -> AsyncI
         adapters = OutsideWorld(settings, stack)
         adapters.network = network
         await bootstrap.prepare_database(settings, database.owner)
-        http = await _client(adapters, stack)
+        http = await client_of(adapters, stack)
         worker = await bootstrap.build_worker(adapters)
         ingester = await bootstrap.build_ingester(adapters)
         stop = asyncio.Event()
@@ -132,10 +132,11 @@ async def other_tenant(site: Site, database: Database, tenant_id: UUID) -> Async
         adapters = OutsideWorld(settings, stack)
         adapters.network = site.network
         await bootstrap.prepare_database(settings, database.owner)
-        yield replace(site, http=await _client(adapters, stack))
+        yield replace(site, http=await client_of(adapters, stack))
 
 
-async def _client(adapters: Adapters, stack: AsyncExitStack) -> httpx.AsyncClient:
+async def client_of(adapters: Adapters, stack: AsyncExitStack) -> httpx.AsyncClient:
+    """Return a client of the API on these adapters."""
     context: ApiContext = await bootstrap.build_context(adapters)
     app = create_app(lambda: _same(context), version="0")
     app.state.context = context

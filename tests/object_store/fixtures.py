@@ -14,6 +14,8 @@ from tests.object_store.signatures import CREDENTIALS
 PART_BYTES = 5 * 1024 * 1024
 #: Gives up in about a second.
 HASTY = Patience(connect=0.3, silence=0.4, attempt=0.6, total=1.5, tries=2, pause=0.01, grace=0.3)
+#: Gives up in some seconds: enough for parts on a busy machine.
+BRISK = Patience(connect=2, silence=2, attempt=5, total=12, tries=3, pause=0.01, grace=1.5)
 
 
 @pytest.fixture(scope="session")
@@ -50,5 +52,14 @@ async def hasty_store(running_gate: Gate) -> AsyncIterator[R2ArtifactStore]:
     """A store that gives up soon."""
     async with open_r2_store(
         running_gate.place, CREDENTIALS, patience=HASTY, part_bytes=PART_BYTES
+    ) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+async def brisk_store(running_gate: Gate) -> AsyncIterator[R2ArtifactStore]:
+    """A store that gives up in some seconds."""
+    async with open_r2_store(
+        running_gate.place, CREDENTIALS, patience=BRISK, part_bytes=PART_BYTES
     ) as store:
         yield store
