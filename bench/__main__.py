@@ -7,22 +7,17 @@ Servers run as processes of their own, ours and the floor in turns, five rounds;
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import socket
-import statistics
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from bench.load import once, rate, request
+from bench.measuring import Result, free_port, process, result, versus
+from bench.objects import objects
 from genjobs.adapters.comfyui import ComfyUIEngine
 from genjobs.adapters.local.embedded_postgres import embedded_postgres
 from genjobs.adapters.system import SystemClock
@@ -35,67 +30,8 @@ from genjobs.testing import a_key_text, a_workflow
 KEY = a_key_text("bench").reveal()
 #: The benchmarks come from one user, as fast as they can; counted they are all the same.
 FAST = json.dumps({"submits_per_second": 1e6, "submit_burst": 1_000_000, "max_queued": 10_000_000})
-ROUNDS = 5
 SECONDS = 2.0
 JOBS = 60
-Result = dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@contextlib.asynccontextmanager
-async def process(*command: str, port: int, **settings: str) -> AsyncIterator[None]:
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        env={**os.environ, **settings},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                break
-            await asyncio.sleep(0.1)
-        else:
-            raise RuntimeError(f"{command} does not listen")
-        yield
-    finally:
-        running.terminate()
-        await asyncio.wait_for(running.wait(), 30)
-
-
-async def versus(
-    ours: Callable[[], Awaitable[float]], floor: Callable[[], Awaitable[float]]
-) -> tuple[float, float]:
-    mine, theirs = [], []
-    await ours(), await floor()  # warm both
-    for _ in range(ROUNDS):
-        mine.append(await ours())
-        theirs.append(await floor())
-    return statistics.median(mine), statistics.median(theirs)
-
-
-def result(name: str, unit: str, value: float, reference: float, goal: float) -> Result:
-    ratio = value / reference
-    met = "met" if ratio >= goal else "MISSED"
-    print(
-        f"{name:22} {value:9.1f} {unit:9} floor {reference:9.1f}  ratio {ratio:.2f}  goal {goal} {met}"
-    )
-    return {
-        "name": name,
-        "value": value,
-        "unit": unit,
-        "reference": reference,
-        "ratio": ratio,
-        "goal": goal,
-    }
 
 
 async def api(data: Path, settings: dict[str, str]) -> list[Result]:
@@ -210,7 +146,11 @@ async def main() -> None:
         # A database of its own: the jobs of the first benchmark would all be run in the second.
         other = {**settings, "GENJOBS_DATA_DIRECTORY": str(data / "whole")}
         (data / "whole").mkdir(mode=0o755)
-        results = [*await api(data, settings), await whole_path(other, data / "whole")]
+        results = [
+            *await api(data, settings),
+            await whole_path(other, data / "whole"),
+            *await objects(),
+        ]
     latest = Path(__file__).parent / "latest.json"
     latest.write_text(json.dumps(results, indent=1) + "\n")
 

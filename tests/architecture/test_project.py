@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,27 @@ def test_serving_loads_no_migrations_and_no_test_kit() -> None:
     )
     loaded = set(done.stdout.split())
     assert not loaded & {"alembic", "sqlalchemy", "pytest", "PIL", "genjobs.testing", "websockets"}
+
+
+def test_whoever_keeps_files_in_a_directory_loads_no_s3_client() -> None:
+    script = (
+        "import sys, asyncio; from pathlib import Path; from contextlib import AsyncExitStack; "
+        "from genjobs.bootstrap import Adapters, build_api, open_worker; "
+        "from genjobs.settings import Settings; import genjobs.gpu.worker, genjobs.cli.serving; "
+        "settings = Settings(data_directory=Path(sys.argv[1])); build_api(settings); "
+        "store = asyncio.run(Adapters(settings, AsyncExitStack()).artifacts()); "
+        "print(*sorted({n.split('.')[0] for n in sys.modules}))"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", script, folder],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    loaded = set(done.stdout.split())
+    assert not loaded & {"aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 
-from genjobs.bootstrap import load_settings
+from genjobs.bootstrap import Adapters, load_settings
 from genjobs.domain.errors import ConfigurationError
-from genjobs.settings import Settings
+from genjobs.settings import Environment, Settings
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,8 @@ def test_production_refuses_each_embedded_part() -> None:
         "database_url": "postgresql+asyncpg://a@h/d",
         "worker_database_url": "postgresql+asyncpg://w@h/d",
         "artifacts_url": "r2://account/bucket",
+        "r2_access_key_id": "id",
+        "r2_secret_access_key": "secret",
         "dispatch_url": "modal://app/class",
         "comfyui_url": "http://127.0.0.1:8188",
         "token_keys": ["x" * 32],
@@ -61,3 +65,33 @@ def test_production_refuses_each_embedded_part() -> None:
 def test_secrets_do_not_show() -> None:
     settings = Settings.model_validate({"api_key": "s3cret-" * 4, "signing_key": "s3cret-" * 8})
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize("missing", ["r2_access_key_id", "r2_secret_access_key"])
+def test_bucket_needs_both_halves_of_its_token(missing: str) -> None:
+    given = {"r2_access_key_id": "id", "r2_secret_access_key": "hunter2"}
+    del given[missing]
+    with pytest.raises(ValueError, match="r2_secret_access_key") as refused:
+        Settings.model_validate({"artifacts_url": "r2://account/bucket", **given})
+    assert "hunter2" not in repr(refused.value.errors(include_input=False))
+
+
+@pytest.mark.parametrize(
+    ("env", "url", "word"),
+    [
+        ("production", "r2://account/bucket?endpoint=http://s3.example.org", "https"),
+        ("local", "r2://account", "r2://<account>/<bucket>"),
+        ("local", "s3://bucket", "scheme"),
+    ],
+)
+async def test_place_that_may_not_hold_files_is_refused_when_it_is_opened(
+    env: str, url: str, word: str
+) -> None:
+    given = {"artifacts_url": url, "r2_access_key_id": "id", "r2_secret_access_key": "hunter2"}
+    # The other things that production needs are not what is tried here.
+    settings = Settings.model_validate(given).model_copy(update={"env": Environment(env)})
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError) as refused:
+            await Adapters(settings, stack).artifacts()
+    assert word in refused.value.message
+    assert "hunter2" not in refused.value.message
