@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -20,6 +21,13 @@ def example(document: str, name: str) -> str:
     )
     assert found, f"{document} has no example {name}"
     return found.group(1)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 @pytest.mark.parametrize(("name", "count"), [("example", 2), ("media", 3)])
@@ -70,3 +78,23 @@ async def test_curl_session_works(open_folder: Path) -> None:
     assert process.returncode == 0, err.decode()
     assert out.decode().count('"status": "completed"') == 2
     assert out.decode().strip().endswith("200")
+
+
+@pytest.mark.e2e
+async def test_bucket_is_set_up_and_used_as_told(open_folder: Path) -> None:
+    port = free_port()
+    (open_folder / "bucket.py").write_text(example("docs/storage.md", "bucket"))
+    session = example("docs/storage.md", "session").replace("9000", str(port))
+    session = session.replace(".venv/bin/python", sys.executable)
+    session = session.replace(".venv/bin/genjobs", f"{sys.executable} -m genjobs")
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", session),
+        cwd=open_folder,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(open_folder)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 180)
+    assert process.returncode == 0, err.decode()
+    assert out.decode().strip() == "200 image/png"
+    assert servers_of(open_folder) == []

@@ -53,9 +53,10 @@ class ArtifactStore(Protocol):
         """
         Return a URL that serves the file by GET until ``expires_at`` and not after.
 
-        It must serve ``Content-Disposition: attachment`` with ``filename``, ``content_type`` and
-        ``X-Content-Type-Options: nosniff``; changing any part of the URL must make it useless.
-        No I/O: signing is computation.
+        It must serve ``Content-Disposition: attachment`` with ``filename``, ``content_type`` and,
+        if the API is what serves it, ``X-Content-Type-Options: nosniff``; changing any part of the
+        URL must make it useless. ``expires_at`` is at most seven days ahead. No I/O: signing is
+        computation.
         """
 
     async def check(self) -> None:
