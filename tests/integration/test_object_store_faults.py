@@ -157,6 +157,27 @@ async def test_put_cancelled_in_the_middle_of_a_request_leaves_nothing_open(
     assert await brisk_store.stat(key) == seen  # nothing comes after the cancel
 
 
+async def test_cancel_does_not_wait_for_a_store_that_is_away(
+    brisk_store: R2ArtifactStore, gate: Gate, key: ArtifactKey
+) -> None:
+    gone = asyncio.Event()
+
+    def goes(request: Seen) -> Fault | None:
+        if request.operation == "UploadPart":
+            gone.set()
+        return Fault.SILENCE if gone.is_set() else None
+
+    gate.fault = goes
+    task = asyncio.create_task(brisk_store.put(key, pieces(LARGE), content_type="video/mp4"))
+    async with asyncio.timeout(10):
+        await gone.wait()
+    begun = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - begun < BRISK.grace + 1
+
+
 async def test_parts_in_flight_are_few(
     r2_store: R2ArtifactStore, gate: Gate, key: ArtifactKey
 ) -> None:

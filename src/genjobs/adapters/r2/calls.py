@@ -53,7 +53,8 @@ class Patience:
     #: Before the second try, at most; the bound doubles. The pause is random, so that clients
     #: that failed together do not come back together.
     pause: float = 0.5
-    #: How much longer a request that may make a file visible goes on after a cancel.
+    #: How much longer a request that may make a file visible goes on after a cancel, and for how
+    #: long parts are tried to be taken away.
     grace: float = 5.0
 
     def before(self, attempt: int) -> float:

@@ -1,8 +1,8 @@
 """
 Presigned URLs: AWS Signature Version 4 in the query, for one GET of one file.
 
-Computed here, since botocore's presigning is a coroutine, takes a thousand times as long, and
-knows no other moment than now. The tests compare with botocore's.
+Computed here, since aioboto3's presigning is a coroutine, takes ten times as long, and knows no
+other moment than now. The tests recompute every signature with botocore's signers.
 """
 
 from __future__ import annotations

@@ -169,15 +169,17 @@ class Upload:
 
     async def _abort(self, upload_id: str) -> None:
         try:
-            await self._calls(
-                "abort_multipart_upload",
-                expected={"NoSuchUpload"},
-                Key=self._key,
-                UploadId=upload_id,
-            )
+            # Not for as long as other requests: a store that is away must not hold up a cancel.
+            async with asyncio.timeout(self._calls.patience.grace):
+                await self._calls(
+                    "abort_multipart_upload",
+                    expected={"NoSuchUpload"},
+                    Key=self._key,
+                    UploadId=upload_id,
+                )
         except Answered:
             pass
-        except Unavailable:
+        except (Unavailable, TimeoutError):
             _log.warning("artifacts.parts_left")  # for the bucket's lifecycle rule
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
