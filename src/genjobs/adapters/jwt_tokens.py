@@ -17,6 +17,8 @@ import jwt
 
 from genjobs.domain.credentials import (
     ISSUER_ALGORITHMS,
+    MOST_TOKEN_TEXT,
+    OWN_ISSUER,
     TOKEN_LIFE,
     IssuerKey,
     TokenClaims,
@@ -24,13 +26,11 @@ from genjobs.domain.credentials import (
 )
 from genjobs.domain.errors import ConfigurationError, InvalidRequest, Unauthenticated
 from genjobs.domain.ids import TenantId, parse_tenant_id, tenant_text
-from genjobs.domain.tenancy import Owner, Scope
+from genjobs.domain.tenancy import Owner, known_scopes
 
-OWN_ISSUER: Final = "genjobs"
 _OWN_ALGORITHM: Final = "HS256"
 _REQUIRED: Final = ("iss", "aud", "exp", "sub", "tenant", "scope", "jti")
 _LEEWAY: Final = 10  # seconds that clocks of two machines may differ
-_MOST_TEXT: Final = 200  # characters of an issuer, a key id, a token id
 _SHORTEST_SECRET: Final = 32  # bytes; RFC 7518 section 3.2
 
 
@@ -133,7 +133,7 @@ class JwtCodec:
         issued_at = _time(claims, "iat", expires_at - TOKEN_LIFE)
         if issued_at.timestamp() > now.timestamp() + _LEEWAY:
             raise Unauthenticated
-        scopes = _text(claims, "scope", _MOST_TEXT * 5).split(" ")
+        scopes = _text(claims, "scope", MOST_TOKEN_TEXT * 5).split(" ")
         try:
             owner = Owner(tenant_id=_tenant(claims), user_id=_text(claims, "sub"))
         except InvalidRequest:
@@ -142,7 +142,7 @@ class JwtCodec:
             tenant_id=owner.tenant_id,
             user_id=owner.user_id,
             # Scopes that nobody knows are not granted, and no reason to refuse.
-            scopes=frozenset(Scope(name) for name in scopes if name in set(Scope)),
+            scopes=known_scopes(scopes),
             issued_at=issued_at,
             expires_at=expires_at,
             token_id=_text(claims, "jti"),
@@ -154,7 +154,7 @@ def _key_id(secret: str) -> str:
     return hashlib.sha256(f"genjobs token key id {secret}".encode()).hexdigest()[:16]
 
 
-def _text(claims: dict[str, Any], name: str, most: int = _MOST_TEXT) -> str:
+def _text(claims: dict[str, Any], name: str, most: int = MOST_TOKEN_TEXT) -> str:
     value = claims.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= most or "\x00" in value:
         raise Unauthenticated

@@ -26,6 +26,11 @@ from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
 from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters
+from genjobs.bootstrap.administration import (
+    Administration,
+    AdministrationOpener,
+    open_administration,
+)
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.domain.ids import TenantId
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Adapters",
     "AdaptersFactory",
+    "Administration",
+    "AdministrationOpener",
     "DatabaseUrls",
     "api_key",
     "build_api",
@@ -51,6 +58,7 @@ __all__ = [
     "build_worker",
     "load_settings",
     "open_adapters",
+    "open_administration",
     "open_genjobs",
     "open_worker",
     "prepare_database",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -61,7 +61,24 @@ class Limits:
         return dataclasses.replace(self, **changes)
 
 
-_FIELDS: Final = {item.name: str(item.type) for item in dataclasses.fields(Limits)}
+#: The type of each limit, as people write it.
+LIMIT_TYPES: Final[Mapping[str, str]] = {
+    item.name: str(item.type).replace("None", "null") for item in dataclasses.fields(Limits)
+}
+#: What numbers may be set, both ends allowed. Whatever is within can be counted with in SQL: times
+#: stay within its dates, counts within its integers.
+LIMIT_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "submits_per_second": (0.00001, 1_000_000),
+    "submit_burst": (1, 1_000_000),
+    "max_queued": (0, 2**31 - 1),
+    "max_in_flight": (0, 2**31 - 1),
+    "jobs_per_day": (0, 2**31 - 1),
+    "bytes_per_day": (0, 2**53 - 1),
+    "max_priority": (-(2**15), 2**15 - 1),
+    "max_run_seconds": (1, 1_000_000_000),
+    "max_retention_seconds": (1, 1_000_000_000),
+    "weight": (0.001, 1000),
+}
 
 
 def check_changes(changes: Mapping[str, Any], base: Limits) -> Mapping[str, Any]:
@@ -72,25 +89,47 @@ def check_changes(changes: Mapping[str, Any], base: Limits) -> Mapping[str, Any]
         ConfigurationError: a name is unknown, or a value is of the wrong type or out of range.
     """
     for name, value in changes.items():
-        kind = _FIELDS.get(name)
+        kind = LIMIT_TYPES.get(name)
         if kind is None:
-            raise ConfigurationError(f"there is no limit {name!r}; there are {', '.join(_FIELDS)}")
-        if not _fits(kind, value):
-            raise ConfigurationError(f"{name} must be {kind.replace('None', 'null')}")
+            raise ConfigurationError(_no_such_limit(name))
+        if not _fits(name, kind, value):
+            low, high = LIMIT_RANGES.get(name, (None, None))
+            between = "" if low is None else f" from {low} to {high}"
+            raise ConfigurationError(f"{name} must be {kind}{between}")
     base.changed_by(changes)
     return changes
 
 
-def _fits(kind: str, value: Any) -> bool:
+def changed(
+    present: Mapping[str, Any], changes: Mapping[str, Any], unset: Collection[str], base: Limits
+) -> dict[str, Any]:
+    """
+    Return what is set once ``changes`` are set and ``unset`` is as in ``base`` again.
+
+    Raises:
+        ConfigurationError: a name is unknown, or what is set makes no sense on ``base``.
+    """
+    for name in unset:
+        if name not in LIMIT_TYPES:
+            raise ConfigurationError(_no_such_limit(name))
+    found = {**present, **changes}
+    return dict(check_changes({name: found[name] for name in found if name not in unset}, base))
+
+
+def _no_such_limit(name: str) -> str:
+    return f"there is no limit {name!r}; there are {', '.join(LIMIT_TYPES)}"
+
+
+def _fits(name: str, kind: str, value: Any) -> bool:
     if value is None:
-        return "None" in kind
+        return "null" in kind
     if kind == "bool":
         return isinstance(value, bool)
-    if isinstance(value, bool):
+    number = int if kind.startswith("int") else int | float
+    if isinstance(value, bool) or not isinstance(value, number):
         return False
-    if kind.startswith("int"):
-        return isinstance(value, int) and -(2**31) < value < 2**53
-    return isinstance(value, int | float) and 0 < value < math.inf
+    low, high = LIMIT_RANGES[name]
+    return low <= value <= high
 
 
 def is_plan_name(text: str) -> bool:

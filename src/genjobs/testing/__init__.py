@@ -25,6 +25,10 @@ from genjobs.testing.memory_access import (
     a_key_record,
     a_key_text,
 )
+from genjobs.testing.memory_administration import (
+    MemoryCredentialAdministration,
+    MemoryTenantAdministration,
+)
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
@@ -39,11 +43,13 @@ __all__ = [
     "Harness",
     "HeadInspector",
     "MemoryArtifactStore",
+    "MemoryCredentialAdministration",
     "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemoryTenantAdministration",
     "MemoryTenantDirectory",
     "MemoryTenants",
     "MemoryUrlFetcher",

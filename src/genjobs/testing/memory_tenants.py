@@ -67,6 +67,10 @@ class MemoryTenants:
         self.issuer_keys: dict[tuple[str, str], IssuerKey] = {}
         self.token_cutoffs: dict[Owner, datetime] = {}
         self.plans_of_users: dict[Owner, str] = {}
+        #: Name and time of making; a tenant that nobody made has none, and works all the same.
+        self.tenant_notes: dict[TenantId, tuple[str, datetime]] = {}
+        self.key_notes: dict[str, tuple[str, datetime]] = {}
+        self.issuer_notes: dict[tuple[str, str], datetime] = {}
         self._rules: dict[TenantId, Rules] = {}
         self._counts: dict[TenantId | Owner, Counts] = {}
         self._turns = 0

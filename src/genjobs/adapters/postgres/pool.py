@@ -47,7 +47,7 @@ _NOT_READY: Final = (
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-_NOT_MIGRATED: Final = (
+NOT_MIGRATED: Final = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedFunctionError,
     asyncpg.UndefinedColumnError,
@@ -100,7 +100,7 @@ class Pool:
                 if attempt == _TRIES:
                     raise Unavailable("The database is too busy just now.") from exc
                 await asyncio.sleep(random.uniform(0, min(_MAX_PAUSE, 0.005 * 2**attempt)))  # noqa: S311
-            except _NOT_MIGRATED as exc:
+            except NOT_MIGRATED as exc:
                 _log.error("database.not_migrated", reason=str(exc))
                 raise Unavailable("The database has not this version's schema.") from exc
             except _NOT_READY as exc:

@@ -14,6 +14,11 @@ from genjobs.domain.ports.access import (
     TenantDirectory,
     TokenCodec,
 )
+from genjobs.domain.ports.administration import (
+    CredentialAdministration,
+    PublicKeyReader,
+    TenantAdministration,
+)
 from genjobs.domain.ports.artifacts import (
     ArtifactStore,
     SignedFile,
@@ -53,6 +58,7 @@ __all__ = [
     "ArtifactStore",
     "Authenticator",
     "Clock",
+    "CredentialAdministration",
     "EngineFile",
     "IdSource",
     "IngestLedger",
@@ -65,12 +71,14 @@ __all__ = [
     "Overview",
     "PictureSize",
     "Pruned",
+    "PublicKeyReader",
     "Rendered",
     "Resolver",
     "Signals",
     "SignedFile",
     "SignedFiles",
     "StopSignal",
+    "TenantAdministration",
     "TenantDirectory",
     "TokenCodec",
     "UrlFetcher",

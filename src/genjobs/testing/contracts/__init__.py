@@ -13,6 +13,10 @@ Tests are asynchronous and need anyio's pytest plugin (``anyio_mode = "auto"``).
 
 from __future__ import annotations
 
+from genjobs.testing.contracts.administration import (
+    AdministrationBackend,
+    AdministrationContract,
+)
 from genjobs.testing.contracts.artifact_store import (
     ArtifactOutageContract,
     ArtifactStoreContract,
@@ -45,6 +49,8 @@ from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBacken
 
 __all__ = [
     "INGEST_RULES",
+    "AdministrationBackend",
+    "AdministrationContract",
     "Arrangement",
     "ArtifactOutageContract",
     "ArtifactStoreContract",
