@@ -7,8 +7,11 @@ Exit codes: 0 done; 1 the job did not complete, or a check failed; 2 wrong usage
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from typer.main import get_command
 
 from genjobs.bootstrap import AdministrationOpener
 from genjobs.cli.app import app
@@ -32,10 +35,15 @@ def main(
     A test, or another deployment, may open the administrators' side otherwise.
     """
     try:
-        app(arguments, obj=administration)
+        _command()(arguments, obj=administration)
     except GenjobsError as exc:
         print(f"genjobs: {exc.message}", file=sys.stderr)  # noqa: T201
         sys.exit(_exit_code(exc))
+
+
+@functools.cache
+def _command() -> Callable[..., object]:
+    return get_command(app)
 
 
 def _exit_code(error: GenjobsError) -> int:

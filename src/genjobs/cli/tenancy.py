@@ -44,7 +44,7 @@ Unset = Annotated[
 
 @tenants.command("create")
 def create_tenant(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Make a tenant; names are its only by your choice, and no two are the same."""
+    """Make a tenant. Its name is for administrators; no two have the same."""
     made = administer(context, lambda to: to.tenants.create(name))
     if as_json:
         running.print_json(_tenant(made))

@@ -93,9 +93,7 @@ def check_changes(changes: Mapping[str, Any], base: Limits) -> Mapping[str, Any]
         if kind is None:
             raise ConfigurationError(_no_such_limit(name))
         if not _fits(name, kind, value):
-            low, high = LIMIT_RANGES.get(name, (None, None))
-            between = "" if low is None else f" from {low} to {high}"
-            raise ConfigurationError(f"{name} must be {kind}{between}")
+            raise ConfigurationError(f"{name} must be {_wanted(name, kind)}")
     base.changed_by(changes)
     return changes
 
@@ -114,6 +112,14 @@ def changed(
             raise ConfigurationError(_no_such_limit(name))
     found = {**present, **changes}
     return dict(check_changes({name: found[name] for name in found if name not in unset}, base))
+
+
+def _wanted(name: str, kind: str) -> str:
+    if kind == "bool":
+        return "true or false"
+    low, high = LIMIT_RANGES[name]
+    number = "a whole number" if kind.startswith("int") else "a number"
+    return f"{number} from {low} to {high}" + (", or null" if "null" in kind else "")
 
 
 def _no_such_limit(name: str) -> str:
