@@ -1,8 +1,8 @@
 """
 Problem documents (RFC 9457) and the one table of which error has which HTTP status.
 
-Domain errors know no HTTP; this module knows no cause. A document never echoes what the caller
-sent.
+Domain errors know no HTTP; this module knows no cause. Of what the caller sent a document names
+members, nodes and node classes, and echoes no value.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ class OwnerDatabase:
         engine = create_async_engine(
             self._url,
             poolclass=NullPool,
+            hide_parameters=True,  # they hold digests, and users
             connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS},
         )
         try:
