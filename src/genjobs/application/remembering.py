@@ -37,12 +37,14 @@ class Remembered(Generic[_K, _V]):
         self._most = most
         self._entries: OrderedDict[_K, _Entry[_V]] = OrderedDict()
 
-    def peek(self, key: _K) -> _V | None:
-        """Return what was found last for ``key``, however long ago; None when nothing is kept."""
+    def peek(self, key: _K) -> tuple[_V | None, bool]:
+        """Return what was found last for ``key``, and whether it still counts; looks nothing up."""
         entry = self._entries.get(key)
         if entry is None or not entry.looking.done() or entry.looking.cancelled():
-            return None
-        return None if entry.looking.exception() else entry.looking.result()
+            return None, False
+        if entry.looking.exception() is not None:
+            return None, False
+        return entry.looking.result(), self._clock.monotonic() < entry.until
 
     async def get(self, key: _K) -> _V:
         """Return what is found for ``key``; raises what looking it up raises."""
