@@ -16,7 +16,7 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
 from genjobs.domain.lifecycle import FINAL, TRANSITIONS, JobStatus, Phase
 from genjobs.settings import Settings
-from tools import workflow_docs
+from tools import limit_docs, workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _NOTE: Final = "<!-- Drawn from the code by `make docs`; do not edit. -->\n"
@@ -149,6 +149,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
         "docs/media.md",
         {"types": workflow_docs.accepted_types, "limits": workflow_docs.media_limits},
     ),
+    "docs/operations.md": lambda: _with_drawn("docs/operations.md", {"limits": limit_docs.limits}),
     ".env.example": environment,
 }
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from genjobs.domain.errors import ConfigurationError
+from genjobs.domain.limits import PRIORITY_RANGE
 
 PLAN_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 _PLAN_NAME: Final = re.compile(PLAN_NAME_PATTERN)
@@ -74,7 +75,7 @@ LIMIT_RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "max_in_flight": (0, 2**31 - 1),
     "jobs_per_day": (0, 2**31 - 1),
     "bytes_per_day": (0, 2**53 - 1),
-    "max_priority": (-(2**15), 2**15 - 1),
+    "max_priority": PRIORITY_RANGE,
     "max_run_seconds": (1, 1_000_000_000),
     "max_retention_seconds": (1, 1_000_000_000),
     "weight": (0.001, 1000),
