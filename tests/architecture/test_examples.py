@@ -22,7 +22,7 @@ def example(document: str, name: str) -> str:
     return found.group(1)
 
 
-@pytest.mark.parametrize(("name", "count"), [("example", 2), ("media", 3)])
+@pytest.mark.parametrize(("name", "count"), [("example", 2), ("media", 3), ("tenants", 2)])
 async def test_example_of_another_teams_tests_passes(name: str, count: int) -> None:
     scope: dict[str, object] = {}
     exec(compile(example("docs/testing.md", name), "docs/testing.md", "exec"), scope)

@@ -161,6 +161,45 @@ async def test_nothing_is_written_for_another_tenant(
         await connection.close()
 
 
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("api", "SELECT secret_sha256 FROM genjobs.api_keys"),
+        ("api", "SELECT * FROM genjobs.api_keys"),
+        ("api", "UPDATE genjobs.api_keys SET scopes = '{}', revoked_at = NULL"),
+        ("api", "INSERT INTO genjobs.token_cutoffs VALUES (gen_random_uuid(), 'u', now())"),
+        ("api", "UPDATE genjobs.tenants SET limits = '{}'"),
+        ("api", "UPDATE genjobs.plans SET limits = '{}'"),
+        ("api", "DELETE FROM genjobs.issuer_keys"),
+        ("worker", "SELECT id FROM genjobs.api_keys"),
+        ("worker", "SELECT * FROM genjobs.find_key('x')"),
+        ("worker", "SELECT issuer FROM genjobs.issuer_keys"),
+        ("worker", "UPDATE genjobs.tenants SET limits = '{}'"),
+    ],
+)
+async def test_credentials_and_limits_are_out_of_reach(
+    database: Database, owners: tuple[Owner, Owner], role: str, statement: str
+) -> None:
+    connection = await asyncpg.connect(**connect_arguments(getattr(database, role)))
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT set_config('genjobs.tenant', $1, true)", str(owners[0].tenant_id)
+            )
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_one_function_alone_has_the_owners_rights(database: Database) -> None:
+    rows = await database.execute(
+        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef "
+        "AND pronamespace = 'genjobs'::regnamespace"
+    )
+    assert [tuple(row) for row in rows] == [("find_key", ["search_path=pg_catalog, pg_temp"])]
+
+
 async def test_tenants_that_take_turns_on_one_connection_do_not_meet(
     database: Database, owners: tuple[Owner, Owner]
 ) -> None:
