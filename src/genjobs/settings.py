@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
+from genjobs.domain.ids import TENANT_PREFIX, parse_tenant_id
 from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
@@ -111,7 +112,8 @@ class Settings(BaseSettings):
     )
     tenant_id: UUID = Field(
         DEFAULT_TENANT,
-        description="The tenant that scripts act for, and that the embedded mode's key belongs to",
+        description="The tenant that scripts act for, and that the embedded mode's key belongs to: "
+        "a UUID, or the ten_... of `genjobs tenants list`",
     )
     window: int = Field(64, ge=1, le=100_000, description="Slots of the dispatch window")
     link_life_seconds: int = Field(
@@ -145,6 +147,13 @@ class Settings(BaseSettings):
     supervise_seconds: float = Field(5, gt=0, description="Pause between two supervisor ticks")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Log level")
     log_json: bool = Field(False, description="Log JSON lines instead of text for people")
+
+    @field_validator("tenant_id", mode="before")
+    @classmethod
+    def _tenant_as_shown(cls, given: object) -> object:
+        if isinstance(given, str) and given.startswith(f"{TENANT_PREFIX}_"):
+            return parse_tenant_id(given)
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from genjobs import bootstrap
 from genjobs.api.app import create_app
 from genjobs.cli import main
+from genjobs.domain.ids import TenantId, tenant_text
 from genjobs.settings import Settings
 from genjobs.testing import a_workflow
 from tests.postgres import Database
@@ -153,6 +154,18 @@ async def test_tenant_is_served_limited_and_cut_off(
     listed = {item["id"]: item for item in await command("keys", "list", "--tenant", "acme")}
     assert listed[made["id"]]["revoked_at"] is not None
     assert listed[other["id"]]["revoked_at"] is None
+
+
+async def test_settings_tenant_gives_way_to_one_of_its_name(
+    database: Database, settings: Settings, command: Callable[..., Any]
+) -> None:
+    taken = await command("tenants", "create", "default")
+    for _ in range(2):
+        await bootstrap.prepare_database(settings, database.owner)
+
+    mine = tenant_text(TenantId(settings.tenant_id))
+    listed = {item["name"]: item["id"] for item in await command("tenants", "list")}
+    assert listed == {"default": taken["id"], f"default {mine}": mine}
 
 
 async def test_commands_say_what_the_database_lacks(

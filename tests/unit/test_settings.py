@@ -6,7 +6,8 @@ import pytest
 
 from genjobs.bootstrap import load_settings
 from genjobs.domain.errors import ConfigurationError
-from genjobs.settings import Settings
+from genjobs.domain.ids import TenantId, tenant_text
+from genjobs.settings import DEFAULT_TENANT, Settings
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,13 @@ def test_production_refuses_each_embedded_part() -> None:
 def test_secrets_do_not_show() -> None:
     settings = Settings.model_validate({"api_key": "s3cret-" * 4, "signing_key": "s3cret-" * 8})
     assert "s3cret" not in repr(settings)
+
+
+def test_tenant_may_be_named_as_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in (str(DEFAULT_TENANT), tenant_text(TenantId(DEFAULT_TENANT))):
+        monkeypatch.setenv("GENJOBS_TENANT_ID", text)
+        assert load_settings().tenant_id == DEFAULT_TENANT
+    monkeypatch.setenv("GENJOBS_TENANT_ID", "ten_hunter2")
+    with pytest.raises(ConfigurationError, match="GENJOBS_TENANT_ID") as refused:
+        load_settings()
+    assert "hunter2" not in refused.value.message

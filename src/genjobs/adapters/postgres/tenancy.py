@@ -21,7 +21,7 @@ from genjobs.adapters.postgres.tenancy_tables import plans, tenant_load
 from genjobs.domain.administration import TenantRecord
 from genjobs.domain.catalogue import Narrowing
 from genjobs.domain.errors import ConfigurationError, NotFound
-from genjobs.domain.ids import TenantId
+from genjobs.domain.ids import TenantId, tenant_text
 from genjobs.domain.plans import DefaultLimits, Limits, changed
 from genjobs.domain.tenancy import Owner
 
@@ -47,12 +47,11 @@ class PostgresTenancy:
             await connection.execute(insert(tenant_load).values(_load_row(tenant_id)))
 
     async def ensure_tenant(self, tenant_id: TenantId, name: str, now: datetime) -> None:
-        """Make the tenant unless it is there."""
+        """Make the tenant unless it is there; under a longer name when another has this one."""
         async with self._database.transaction() as connection:
-            row = {"id": tenant_id, "name": name, "created_at": now}
-            await connection.execute(
-                upsert(tenants).values(row).on_conflict_do_nothing(index_elements=["id"])
-            )
+            for called in (name, f"{name} {tenant_text(tenant_id)}"):
+                row = {"id": tenant_id, "name": called, "created_at": now}
+                await connection.execute(upsert(tenants).values(row).on_conflict_do_nothing())
             await connection.execute(
                 upsert(tenant_load).values(_load_row(tenant_id)).on_conflict_do_nothing()
             )
