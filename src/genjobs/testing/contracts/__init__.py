@@ -42,6 +42,7 @@ from genjobs.testing.contracts.small import (
     SignalsContract,
 )
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
+from genjobs.testing.contracts.token_codec import TokenCodecContract
 
 __all__ = [
     "INGEST_RULES",
@@ -70,4 +71,5 @@ __all__ = [
     "SignalsContract",
     "SignedFilesContract",
     "TenancyBackend",
+    "TokenCodecContract",
 ]
