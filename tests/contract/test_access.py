@@ -30,7 +30,7 @@ from genjobs.testing import (
 )
 from genjobs.testing.clock import BEGINNING
 from genjobs.testing.contracts import AuthenticatorContract, TokenCodecContract
-from genjobs.testing.contracts.token_codec import NEW, Make, refuse_everywhere, some_claims
+from genjobs.testing.contracts.token_steps import NEW, Make, refuse_everywhere, some_claims
 from genjobs.testing.site_keys import a_site_key, by_secret, jws
 from tests.postgres import Database
 

@@ -6,31 +6,35 @@ import base64
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from genjobs.domain.credentials import ISSUER_ALGORITHMS, TokenClaims
-from genjobs.domain.errors import Unauthenticated
+from genjobs.domain.credentials import ISSUER_ALGORITHMS
 from genjobs.domain.ids import tenant_text
 from genjobs.domain.ports import TokenCodec
 from genjobs.domain.tenancy import Scope
-from genjobs.testing.clock import BEGINNING
 from genjobs.testing.contracts.token_cases import (
     GARBAGE,
     ODD_DOCUMENTS,
     WRONG_CLAIMS,
     WRONG_HEADERS,
 )
+from genjobs.testing.contracts.token_steps import (
+    NEW,
+    NOW,
+    OLD,
+    Make,
+    decoded,
+    encoded,
+    refuse,
+    refuse_everywhere,
+    some_claims,
+    without_none,
+)
 from genjobs.testing.factories import a_tenant_id
-from genjobs.testing.site_keys import SiteKey, a_site_key, by_secret, jws, of_algorithm
-
-NOW = BEGINNING + timedelta(days=1, milliseconds=250)
-_SECOND = timedelta(seconds=1)
-OLD, NEW = "o" * 40, "n" * 40
-Make = Callable[[Sequence[str]], TokenCodec]
+from genjobs.testing.site_keys import a_site_key, by_secret, jws, of_algorithm
 
 
 class TokenCodecContract:
@@ -61,7 +65,7 @@ class TokenCodecContract:
 
     def test_secret_and_its_digest_are_not_in_a_token(self, codec: TokenCodec) -> None:
         header, payload, _ = codec.sign(some_claims()).split(".")
-        text = b"".join(map(_decoded, (header, payload)))
+        text = b"".join(map(decoded, (header, payload)))
         assert NEW.encode() not in text
 
     def test_own_token_of_another_secret_is_refused(self, codec: TokenCodec, make: Make) -> None:
@@ -69,32 +73,30 @@ class TokenCodecContract:
         head, payload, _ = token.split(".")
         for secret in ("x" * 40, "-", NEW.upper(), NEW + "x"):
             signature = by_secret(secret)(f"{head}.{payload}".encode())
-            forged = f"{head}.{payload}.{_encoded(signature)}"
+            forged = f"{head}.{payload}.{encoded(signature)}"
             refuse(codec.read_own, forged, now=NOW)
         for kid in ("../../dev/null", "k1", "", "' OR 1=1 --", None, 1):
-            forged = jws(
-                {"alg": "HS256", "kid": kid}, json.loads(_decoded(payload)), by_secret(NEW)
-            )
+            forged = jws({"alg": "HS256", "kid": kid}, json.loads(decoded(payload)), by_secret(NEW))
             refuse(codec.read_own, forged, now=NOW)
 
     @pytest.mark.parametrize("case", [name for name in WRONG_HEADERS if name != "alg HS256"])
     def test_own_token_with_a_wrong_header_is_refused(self, codec: TokenCodec, case: str) -> None:
         header, payload, _ = codec.sign(some_claims()).split(".")
-        changed = _without_none({**json.loads(_decoded(header)), **WRONG_HEADERS[case]})
+        changed = without_none({**json.loads(decoded(header)), **WRONG_HEADERS[case]})
         for sign in (by_secret(NEW), lambda _: b""):
-            refuse(codec.read_own, jws(changed, _decoded(payload), sign), now=NOW)
+            refuse(codec.read_own, jws(changed, decoded(payload), sign), now=NOW)
 
     @pytest.mark.parametrize("case", [name for name in WRONG_CLAIMS if "issuer" not in name])
     def test_own_token_with_a_wrong_claim_is_refused(self, codec: TokenCodec, case: str) -> None:
         header, payload, _ = codec.sign(some_claims()).split(".")
-        changed = _without_none({**json.loads(_decoded(payload)), **WRONG_CLAIMS[case]})
-        refuse(codec.read_own, jws(_decoded(header), changed, by_secret(NEW)), now=NOW)
+        changed = without_none({**json.loads(decoded(payload)), **WRONG_CLAIMS[case]})
+        refuse(codec.read_own, jws(decoded(header), changed, by_secret(NEW)), now=NOW)
 
     def test_own_token_needs_the_key_that_it_was_made_with(self, codec: TokenCodec) -> None:
         header, payload, _ = codec.sign(some_claims()).split(".")
         for key in (None, "", 1, ["k"]):
-            changed = {**json.loads(_decoded(payload)), "key": key}
-            refuse(codec.read_own, jws(_decoded(header), changed, by_secret(NEW)), now=NOW)
+            changed = {**json.loads(decoded(payload)), "key": key}
+            refuse(codec.read_own, jws(decoded(header), changed, by_secret(NEW)), now=NOW)
 
     @pytest.mark.parametrize("text", GARBAGE)
     def test_garbage_is_refused(self, codec: TokenCodec, text: str) -> None:
@@ -102,7 +104,7 @@ class TokenCodecContract:
 
     @pytest.mark.parametrize("payload", ODD_DOCUMENTS)
     def test_odd_payload_is_refused(self, codec: TokenCodec, payload: bytes) -> None:
-        kid = json.loads(_decoded(codec.sign(some_claims()).split(".")[0]))["kid"]
+        kid = json.loads(decoded(codec.sign(some_claims()).split(".")[0]))["kid"]
         refuse_everywhere(codec, jws({"alg": "HS256", "kid": kid}, payload, by_secret(NEW)))
         key = a_site_key(a_tenant_id())
         refuse_everywhere(codec, jws(key.header(), payload, key.sign), key)
@@ -111,7 +113,7 @@ class TokenCodecContract:
     def test_odd_header_is_refused(self, codec: TokenCodec, header: bytes) -> None:
         key = a_site_key(a_tenant_id())
         refuse_everywhere(codec, jws(header, key.claims(NOW), key.sign), key)
-        own = _decoded(codec.sign(some_claims()).split(".")[1])
+        own = decoded(codec.sign(some_claims()).split(".")[1])
         refuse_everywhere(codec, jws(header, own, by_secret(NEW)))
 
     # -- a site's own -------------------------------------------------------------------------
@@ -195,7 +197,7 @@ class TokenCodecContract:
     @pytest.mark.parametrize("case", [name for name in WRONG_HEADERS if "kid" not in name])
     def test_sites_token_with_a_wrong_header_is_refused(self, codec: TokenCodec, case: str) -> None:
         key = a_site_key(a_tenant_id())
-        header = _without_none({**key.header(), **WRONG_HEADERS[case]})
+        header = without_none({**key.header(), **WRONG_HEADERS[case]})
         for sign in (key.sign, lambda _: b"", by_secret(key.public.public_key)):
             token = jws(header, key.claims(NOW), sign)
             refuse(codec.read, token, key.public, now=NOW)
@@ -203,7 +205,7 @@ class TokenCodecContract:
     @pytest.mark.parametrize("case", WRONG_CLAIMS)
     def test_sites_token_with_a_wrong_claim_is_refused(self, codec: TokenCodec, case: str) -> None:
         key = a_site_key(a_tenant_id())
-        claims = _without_none({**key.claims(NOW), **WRONG_CLAIMS[case]})
+        claims = without_none({**key.claims(NOW), **WRONG_CLAIMS[case]})
         refuse(codec.read, jws(key.header(), claims, key.sign), key.public, now=NOW)
 
     def test_tampered_token_is_refused(self, codec: TokenCodec) -> None:
@@ -254,51 +256,3 @@ class TokenCodecContract:
         made = NOW.replace(microsecond=123_456)
         claims = dataclasses.replace(some_claims(), issued_at=made)
         assert codec.read_own(codec.sign(claims), now=NOW) == claims
-
-
-def some_claims(now: datetime = NOW) -> TokenClaims:
-    """Return claims of a token of our own."""
-    return TokenClaims(
-        tenant_id=_TENANT,
-        user_id="u_1",
-        scopes=frozenset({Scope.JOBS_READ}),
-        issued_at=now,
-        expires_at=now.replace(microsecond=0) + timedelta(minutes=15),
-        token_id="jti-1",  # noqa: S106
-        key_id="key-1",
-    )
-
-
-def refuse(read: Callable[..., object], *values: object, **named: object) -> None:
-    """Assert that ``read`` says ``Unauthenticated`` and nothing of why."""
-    with pytest.raises(Unauthenticated) as refused:
-        read(*values, **named)
-    assert str(refused.value) == str(Unauthenticated())
-    assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__ or refused.value.__context__ is None
-
-
-def refuse_everywhere(codec: TokenCodec, token: str, key: SiteKey | None = None) -> None:
-    """Assert that no reading of a token gives anything but ``Unauthenticated``."""
-    public = (key or a_site_key(_TENANT)).public
-    try:
-        assert codec.read_own(token, now=NOW) is None
-        codec.head(token)
-    except Unauthenticated:
-        pass
-    refuse(codec.read, token, public, now=NOW)
-
-
-_TENANT = a_tenant_id()
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _decoded(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
