@@ -73,6 +73,11 @@ BEGIN
         END IF;
     END IF;
 
+    -- Whoever gets another plan begins with its whole burst: what was waited for is another rate.
+    IF v_user.plan IS DISTINCT FROM v_plan THEN
+        v_user.arrival := '-infinity';
+    END IF;
+
     -- What may be asked for is the narrower of the two.
     SELECT name INTO what FROM (VALUES
         (1, 'priority', p_priority
@@ -130,7 +135,7 @@ BEGIN
     ON CONFLICT ON CONSTRAINT user_load_pkey DO UPDATE SET
         plan = excluded.plan, weight = excluded.weight, max_in_flight = excluded.max_in_flight,
         queued = u.queued + 1, ready = u.ready + v_ready,
-        arrival = genjobs.arrival_after(u.arrival, p_now, v_user_limits),
+        arrival = genjobs.arrival_after(v_user.arrival, p_now, v_user_limits),
         jobs_today = CASE WHEN u.day < v_today THEN 0 ELSE u.jobs_today END + 1,
         bytes_today = CASE WHEN u.day < v_today THEN 0 ELSE u.bytes_today END + v_bytes,
         day = greatest(u.day, v_today)
