@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 from fastapi import FastAPI
 
 from genjobs import bootstrap
@@ -105,6 +106,7 @@ class PostgresAdapters(FakeAdapters):
             api=self._database.api, worker=self._database.worker, owner=self._database.owner
         )
 
+    ids = Adapters.ids  # two processes make no id twice
     jobs = Adapters.jobs  # type: ignore[assignment]
     ledger = Adapters.ledger  # type: ignore[assignment]
     keys = Adapters.keys  # type: ignore[assignment]
@@ -136,6 +138,8 @@ async def postgres_world(
         for tenant in tenants:
             await database.make_tenant(tenant)
     async with AsyncExitStack() as stack:
+        # Logs as they are without configuration draw tracebacks, for longer than a race lasts.
+        stack.enter_context(structlog.testing.capture_logs())
         adapters = PostgresAdapters(loaded, stack, database)
         if clock is not None:
             adapters.fake_clock = clock
