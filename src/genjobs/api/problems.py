@@ -180,8 +180,12 @@ def install(app: FastAPI) -> None:
 
     async def genjobs_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, GenjobsError)  # noqa: S101  (registered for this class)
-        if status_of(type(exc)) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("api.failed", code=exc.code, reason=exc.message, exc_info=exc)
+        status = status_of(type(exc))
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # What is away is told by its adapter; a traceback of every request would be a flood.
+            foreseen = status == HTTPStatus.SERVICE_UNAVAILABLE
+            cause = None if foreseen else exc
+            _log.error("api.failed", code=exc.code, reason=exc.message, exc_info=cause)
         response = of_error(exc)
         response.headers.update(getattr(request.state, "refusal_headers", {}))
         return response
