@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import structlog
 from fastapi import FastAPI
 
 from genjobs import bootstrap
@@ -138,8 +137,6 @@ async def postgres_world(
         for tenant in tenants:
             await database.make_tenant(tenant)
     async with AsyncExitStack() as stack:
-        # Logs as they are without configuration draw tracebacks, for longer than a race lasts.
-        stack.enter_context(structlog.testing.capture_logs())
         adapters = PostgresAdapters(loaded, stack, database)
         if clock is not None:
             adapters.fake_clock = clock
