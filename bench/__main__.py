@@ -102,7 +102,7 @@ async def api(data: Path, settings: dict[str, str]) -> list[Result]:
     port, bare = free_port(), free_port()
     serve = ("-m", "genjobs", "serve", "--no-worker", "--no-supervisor", "--port", str(port))
     async with process(*serve, port=port, **settings), embedded_postgres(data / "postgres") as urls:
-        floor = ("-m", "bench.bare", urls.api, str(DEFAULT_TENANT), str(bare))
+        floor = ("-m", "bench.bare", urls.owner, str(DEFAULT_TENANT), str(bare))
         async with process(*floor, port=bare):
             body = json.dumps({"user_id": "bench", "workflow": a_workflow()}).encode()
             auth = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}

@@ -1,7 +1,8 @@
 """
-The floor of the API: a bare FastAPI route over asyncpg doing the same single statement.
+The floor of the API: a bare FastAPI route over asyncpg, one plain statement on the same tables.
 
-No authentication, no validation, no problem documents, no signing; run as a process of its own.
+No authentication, no validation, no limits, no row security (it is the owner), no problem
+documents, no signing; run as a process of its own.
 """
 
 from __future__ import annotations
@@ -17,9 +18,24 @@ import asyncpg
 import uvicorn
 from fastapi import FastAPI, Request
 
-from genjobs.adapters.postgres.job_store import _CREATE, _GET
 from genjobs.adapters.postgres.pool import connect_arguments
+from genjobs.adapters.postgres.rows import JOB_COLUMNS
 from genjobs.domain.ids import uuid7
+
+_CREATE = """
+WITH job AS (
+    INSERT INTO genjobs.jobs (tenant_id, id, user_id, status, eligible, eligible_at, not_before,
+        priority, created_at, queue_deadline, queue_timeout, run_timeout, retention, inputs, metadata)
+    VALUES ($1, $3, $2, 'queued', true, $5, $5, 0, $5, $5::timestamptz + $6::interval, $6, $7, $8,
+        '[]', '{}')
+    RETURNING tenant_id, id
+)
+INSERT INTO genjobs.workflows (tenant_id, job_id, document) SELECT tenant_id, id, $4 FROM job
+"""
+_GET = f"""
+SELECT {JOB_COLUMNS}, queue_position FROM genjobs.job_views
+WHERE tenant_id = $1 AND id = $2 AND user_id = $3
+"""
 
 
 def make_app(url: str, tenant: uuid.UUID) -> FastAPI:
@@ -38,16 +54,12 @@ def make_app(url: str, tenant: uuid.UUID) -> FastAPI:
         job_id = uuid7(now, uuid.uuid4().int >> 54)
         await request.app.state.pool.fetch(
             _CREATE,
-            *(
-                tenant,
-                body["user_id"],
-                job_id,
-                json.dumps(body["workflow"]).encode(),
-                "[]",
-                0,
-                "{}",
-            ),
-            *(now, timedelta(minutes=30), timedelta(minutes=10), timedelta(days=7), None, None),
+            tenant,
+            body["user_id"],
+            job_id,
+            json.dumps(body["workflow"]).encode(),
+            now,
+            *(timedelta(minutes=30), timedelta(minutes=10), timedelta(days=7)),
         )
         return {"id": str(job_id), "status": "queued"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -49,7 +50,10 @@ class Network:
         answers = self.names.get(host)
         if answers is None:
             return ["203.0.114.7"]
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        found = answers.pop(0) if len(answers) > 1 else answers[0]
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return found
 
     async def dial(
         self, address: IPAddress, port: int, *, timeout: float

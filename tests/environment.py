@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import Final
 
-_GIVEN: Final = {
-    name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GENJOBS_")
-}
+# What is meant for the suite stays, for the processes that share its work (pytest -n) read it too.
+_GIVEN: Final = {name: value for name, value in os.environ.items() if name[:13] == "GENJOBS_TEST_"}
+for _name in [name for name in os.environ if name[:8] == "GENJOBS_"]:
+    if _name not in _GIVEN:
+        del os.environ[_name]
 
 #: A superuser's URL; without it the suite starts a Postgres of its own.
 DATABASE_URL: Final = _GIVEN.get("GENJOBS_TEST_DATABASE_URL")

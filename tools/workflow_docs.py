@@ -12,12 +12,13 @@ from typing import Final
 from genjobs.adapters.safe_fetch import FetchLimits
 from genjobs.application.ingesting import Ingester
 from genjobs.bootstrap.catalogue import simulator_entries
-from genjobs.domain import limits, workflow_costs, workflow_policy
+from genjobs.domain import limits, workflow_costs, workflow_policy, workflow_totals
 from genjobs.domain.catalogue import InputKind, NodeClass, shipped_classes
 from genjobs.domain.ingests import IngestRules
 from genjobs.domain.media import ACCEPTED_INPUTS, MediaKind
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.url_policy import UrlPolicy
+from genjobs.domain.workflow_costs import written as number
 
 #: What is limited, the limit, and what becomes of a request or job over it.
 _Row = tuple[str, str, str]
@@ -73,18 +74,17 @@ def _remarks(known: NodeClass) -> Iterator[str]:
         yield f"`{name}` is always {json.dumps(rule.value)}"
     for name, rule in known.inputs.items():
         if rule.maximum is not None:
-            yield f"`{name}` at most {number(rule.maximum)}"
+            least = "" if rule.minimum is None else f"from {number(rule.minimum)} "
+            most = f"{'to' if least else 'at most'} {number(rule.maximum)}"
+            yield f"`{name}` {least}{most}"
     if isinstance(known.grows, tuple):
         yield f"makes `{' x '.join(known.grows)}` times what it is given"
     elif known.grows != 1:
         yield f"makes {number(known.grows)} times what it is given"
     for budget in known.budgets:
+        if len(set(budget.of)) == 1:  # its own limit says the same
+            continue
         yield f"`{' x '.join(budget.of)}` at most {number(budget.maximum)}"
-
-
-def number(value: float) -> str:
-    """Return a number as people read it."""
-    return f"{value:,.10g}" if value % 1 else f"{int(value):,}"
 
 
 def accepted_types() -> Sequence[str]:
@@ -149,8 +149,44 @@ def workflow_limits() -> Sequence[str]:
                 "`workflow_limit`",
             ),
             (
-                "what a measured size, and a measured count, is taken for in a product",
-                f"{workflow_costs._MEASURED_SIZE} and {workflow_costs._MEASURED_COUNT}",
+                "characters of a text that a node joins",
+                number(limits.MAX_JOINED_CHARS),
+                "`workflow_limit`",
+            ),
+            (
+                "pixels of all frames that one node makes",
+                number(limits.MAX_NODE_PIXELS),
+                "`workflow_limit`",
+            ),
+            (
+                "pixels of all frames that all nodes make",
+                number(limits.MAX_MADE_PIXELS),
+                "`workflow_limit`",
+            ),
+            (
+                "steps x pixels x frames of all samplers",
+                number(limits.MAX_SAMPLED_PIXELS),
+                "`workflow_limit`",
+            ),
+            (
+                "a picture of the request, or a measured side, counts at least as",
+                f"{workflow_totals.ASSUMED_SIDE} x {workflow_totals.ASSUMED_SIDE}, "
+                f"{workflow_totals.ASSUMED_SIDE}",
+                "",
+            ),
+            (
+                "a film of the request, or a measured count, counts at least as",
+                f"{workflow_totals.ASSUMED_FRAMES} frames, {workflow_totals.ASSUMED_FRAMES}",
+                "",
+            ),
+            (
+                "a sound of the request counts as",
+                f"{number(workflow_totals.ASSUMED_SAMPLES)} samples",
+                "",
+            ),
+            (
+                "a sampler's step counts at least as",
+                f"{number(workflow_totals.LEAST_STEP_PIXELS)} pixels",
                 "",
             ),
         ]
@@ -163,7 +199,7 @@ def media_limits() -> Sequence[str]:
     content, failed = "content", "`input_unavailable`"
     return _table(
         [
-            ("entries", number(limits.MAX_MEDIA), "`media_too_many`"),
+            ("entries (`GENJOBS_MAX_MEDIA`)", number(limits.MAX_MEDIA), "`media_too_many`"),
             ("characters of a name", number(limits.MAX_MEDIA_NAME_CHARS), "`media_invalid`"),
             ("`data` of all entries", _bytes(limits.MAX_INLINE_MEDIA_BYTES), "`media_too_large`"),
             ("characters of a URL", number(policy.max_length), "`url_not_allowed`"),

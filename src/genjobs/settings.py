@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ingests import IngestRules
-from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES
+from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import DefaultLimits, Limits, check_changes
 
@@ -130,7 +130,10 @@ class Settings(BaseSettings):
     )
     max_media: int = Field(MAX_MEDIA, ge=1, le=100, description="Most media files of a job")
     max_media_bytes: int = Field(
-        MAX_MEDIA_BYTES, ge=1, description="Largest media file by URL or upload"
+        MAX_MEDIA_BYTES,
+        ge=1,
+        le=MOST_MEDIA_BYTES,
+        description="Largest media file by URL or upload, up to 1 GiB",
     )
     ingest_seconds: float = Field(
         900, gt=0, description="How long a job's media may take to be fetched and checked"

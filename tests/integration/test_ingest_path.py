@@ -2,121 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
-import trustme
-from PIL import Image
 
-from genjobs import bootstrap
-from genjobs.adapters.safe_fetch import FetchLimits, SafeFetcher
-from genjobs.api.app import create_app
-from genjobs.api.context import ApiContext
-from genjobs.bootstrap import Adapters, api_key
-from genjobs.settings import Settings
 from genjobs.testing import a_workflow, png_bytes
-from tests.attack_server import AttackServer, Network, answer, attack_server
+from tests.attack_server import answer
+from tests.integration.site import Site, inverting, open_site
 from tests.postgres import Database
-
-
-class OutsideWorld(Adapters):
-    """The production adapters, on a network of the test's own."""
-
-    network: Network
-
-    def fetcher(self) -> SafeFetcher:
-        """Return the real fetcher with resolver and dialer of the test's network."""
-        return SafeFetcher(
-            resolver=self.network,
-            dialer=self.network,
-            limits=FetchLimits(connect=2, head=3, window=1, total=5),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A running genjobs and the server that customers' URLs lead to."""
-
-    http: httpx.AsyncClient
-    server: AttackServer
-    network: Network
-    data: Path
-
-    async def submit(self, workflow: object, user_id: str = "u_1", **urls: str) -> httpx.Response:
-        """Submit a workflow with media by URL, named as the keywords."""
-        media = [{"name": f"{name}.png", "url": url} for name, url in urls.items()]
-        body = {"user_id": user_id, "workflow": workflow, "media": media}
-        return await self.http.post("/v1/jobs", json=body)
-
-    async def final(self, job_id: str, user_id: str = "u_1") -> dict[str, object]:
-        """Return the job once it is final."""
-        async with asyncio.timeout(60):
-            while True:
-                answer = await self.http.get(f"/v1/jobs/{job_id}", params={"user_id": user_id})
-                job: dict[str, object] = answer.json()
-                if job["status"] in {"completed", "failed", "cancelled"}:
-                    return job
-                await asyncio.sleep(0.05)
-
-    async def pixels(self, job: dict[str, object]) -> tuple[int, ...]:
-        """Return one pixel of the job's only output."""
-        [output] = job["outputs"]  # type: ignore[misc]
-        content = (await self.http.get(output["url"])).content
-        with Image.open(io.BytesIO(content)) as picture:
-            pixel = picture.convert("RGB").getpixel((0, 0))
-        assert isinstance(pixel, tuple)
-        return tuple(int(value) for value in pixel)
-
-
-@asynccontextmanager
-async def open_site(database: Database, folder: Path) -> AsyncIterator[Site]:
-    settings = Settings.model_validate(
-        {
-            "database_url": database.api,
-            "worker_database_url": database.worker,
-            "owner_database_url": database.owner,
-            "data_directory": folder,
-            "public_url": "http://genjobs.test",
-            "ingest_tries": 1,
-        }
-    )
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("example.com").configure_cert(tls)
-    async with AsyncExitStack() as stack:
-        server, network = await stack.enter_async_context(attack_server(tls))
-        adapters = OutsideWorld(settings, stack)
-        adapters.network = network
-        await bootstrap.prepare_database(settings, database.owner)
-        context: ApiContext = await bootstrap.build_context(adapters)
-        app = create_app(lambda: _same(context), version="0")
-        app.state.context = context
-        worker = await bootstrap.build_worker(adapters)
-        ingester = await bootstrap.build_ingester(adapters)
-        stop = asyncio.Event()
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        stack.callback(stop.set)
-        group.create_task(worker.run(stop))
-        group.create_task(ingester.run(stop))
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(
-                transport=httpx.ASGITransport(app=app),
-                base_url="http://genjobs.test",
-                headers={"Authorization": f"Bearer {api_key(settings)}"},
-            )
-        )
-        yield Site(http, server, network, folder)
-
-
-@asynccontextmanager
-async def _same(context: ApiContext) -> AsyncIterator[ApiContext]:
-    yield context
 
 
 @pytest.fixture
@@ -124,15 +18,6 @@ async def site(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
     """Hold a site on real parts."""
     async with open_site(database, tmp_path) as opened:
         yield opened
-
-
-def inverting(name: str) -> dict[str, object]:
-    """Return a workflow that inverts a loaded picture."""
-    return {
-        "1": {"class_type": "LoadImage", "inputs": {"image": name}},
-        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-        "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
-    }
 
 
 async def test_job_with_a_picture_by_url_renders_it(site: Site) -> None:

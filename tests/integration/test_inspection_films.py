@@ -178,6 +178,25 @@ async def test_song_with_its_cover_passes(desk: Desk) -> None:
     assert (facts.media_type, facts.frames) == (media.MP3, None)
 
 
+@pytest.mark.parametrize(("container", "codec"), [("flac", "flac"), ("adts", "aac")])
+async def test_tag_of_mp3_before_another_type_does_not_hide_it(
+    desk: Desk, container: str, codec: str
+) -> None:
+    content = film(container, None, codec)
+    plain = await desk.accepts(content)
+    facts = await desk.accepts(id3((b"TIT2", b"\x00x")) + content)
+    assert facts.media_type is plain.media_type
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.6])
+@pytest.mark.parametrize("extension", [".ogg", ".opus", ".mp3", ".aac", ".m4a", ".flac", ".wav"])
+async def test_short_sounds_pass_with_their_length(
+    desk: Desk, extension: str, seconds: float
+) -> None:
+    facts = await desk.accepts(film(*FILMS[extension], seconds=seconds))
+    assert facts.duration_seconds == pytest.approx(seconds, abs=0.08)
+
+
 async def test_song_after_a_tag_of_20_megabytes_passes_in_bounded_memory(
     process: WarmProcess, desk: Desk, tmp_path: Path
 ) -> None:
@@ -293,6 +312,21 @@ async def test_list_of_other_files_is_refused_whatever_it_starts_with(
         b"\xff\xf1\x50\x80\x2e\x7f\xfc",
     ):
         await desk.refuses(start + text * 50)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"ffconcat version 1.0\nfile other.mp3\n",
+        b"v=0\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
+    ],
+    ids=["concat", "sdp"],
+)
+async def test_song_with_a_list_of_files_between_tag_and_frames_is_refused(
+    desk: Desk, text: bytes
+) -> None:
+    """Whoever lets FFmpeg guess what it is, as ComfyUI does, opens the list and not the song."""
+    await desk.refuses(id3((b"TIT2", b"\x00x")) + text + film("mp3", None, "libmp3lame", seconds=2))
 
 
 def alias(path: bytes) -> bytes:

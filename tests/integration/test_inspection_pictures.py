@@ -134,6 +134,46 @@ async def test_what_follows_the_end_is_nobodys_business(desk: Desk, name: str) -
     assert (await desk.accepts(content + tail)).media_type is FORMATS[name]
 
 
+def frames_of_png(count: int, declared: int, side: int = 32) -> bytes:
+    """Return an animation that says how many frames it has, and has as many as it has."""
+    chunks = [png_header(side, side), (b"acTL", struct.pack(">II", declared, 0))]
+    pixels = zlib.compress((b"\x00" + bytes(3) * side) * side)
+    for n in range(count):
+        place = struct.pack(">IIIIIHHBB", max(0, 2 * n - 1), side, side, 0, 0, 1, 10, 0, 0)
+        number = struct.pack(">I", 2 * n) if n else b""
+        chunks += [(b"fcTL", place), (b"fdAT" if n else b"IDAT", number + pixels)]
+    return png(*chunks)
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP"])
+async def test_pictures_behind_a_picture_are_refused(desk: Desk, name: str) -> None:
+    """FFmpeg, with which ComfyUI loads pictures, takes a row of files for an animation."""
+    small = encoded(name, size=(8, 8))
+    await desk.refuses(small + encoded(name, size=(300, 200)), saying="further pictures")
+    await desk.refuses(small * 2_000, saying="further pictures")
+
+
+async def test_frames_that_an_animation_does_not_declare_are_counted(desk: Desk) -> None:
+    assert (await desk.accepts(frames_of_png(20, declared=20))).frames == 20
+    await desk.accepts(frames_of_png(20, declared=1))  # within the limits all the same
+    await desk.refuses(frames_of_png(1_001, declared=1), saying="more than 1000 frames")
+    row = animated("GIF", 3) * 350
+    await desk.accepts(row[: len(row) // 2])
+    await desk.refuses(row, saying="more than 1000 frames")
+    large = frames_of_png(20, declared=1, side=6_000)
+    assert len(large) < 3 * MEGABYTE
+    await desk.refuses(large, saying="megapixels together")
+
+
+async def test_track_behind_a_still_avif_is_counted(tmp_path: Path) -> None:
+    film = animated("AVIF", 9, (64, 64))
+    still = film[:8] + b"avif" + film[12:]  # readers of pictures see the first alone
+    async with SubprocessInspector(LIMITS) as inspector:
+        assert (await Desk(inspector=inspector, folder=tmp_path).accepts(still)).frames == 1
+    async with SubprocessInspector(replace(LIMITS, picture_frames=8)) as inspector:
+        await Desk(inspector=inspector, folder=tmp_path).refuses(still, saying="frames")
+
+
 # -- limits -----------------------------------------------------------------------------------
 
 

@@ -13,8 +13,16 @@ from pathlib import Path
 import pytest
 
 from genjobs.adapters.media_inspection import SubprocessInspector, verdicts
+from genjobs.adapters.media_inspection.inspector import _verdict
 from genjobs.adapters.media_inspection.verdicts import Found, Reason, Refused, Unreadable
-from genjobs.domain.errors import MediaContentRefused, MediaTypeRefused, Unavailable
+from genjobs.adapters.media_inspection.warm_process import End
+from genjobs.domain.errors import (
+    GenjobsError,
+    InspectionFailed,
+    MediaContentRefused,
+    MediaTypeRefused,
+    Unavailable,
+)
 from genjobs.domain.media import PNG
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.testing import png_bytes
@@ -179,24 +187,51 @@ async def test_process_that_was_killed_during_an_inspection_is_replaced_once(
         (third,) = (set(children(os.getpid())) - before) or {second}
     await until(lambda: bool(children(third)))
     os.kill(third, signal.SIGKILL)
-    with pytest.raises(Unavailable):
+    with pytest.raises(InspectionFailed):
         await asyncio.wait_for(task, LONG)
 
     assert (await inspector.inspect(quick)).media_type is PNG
 
 
-async def test_confined_process_that_was_killed_is_no_verdict(
-    inspector: SubprocessInspector, slow: Path, quick: Path
+async def test_confined_process_that_was_killed_once_is_no_verdict(
+    inspector: SubprocessInspector, slow: Path
 ) -> None:
     pid = await warm_process(inspector)
     task = asyncio.create_task(inspector.inspect(slow))
     await until(lambda: bool(children(pid)))
     os.kill(children(pid)[0], signal.SIGKILL)
-    with pytest.raises(Unavailable):
-        await task
+
+    facts = await asyncio.wait_for(task, LONG)
+    assert facts.frames == 900
+
+
+async def test_file_whose_process_is_killed_again_may_be_the_reason(
+    inspector: SubprocessInspector, slow: Path, quick: Path
+) -> None:
+    pid = await warm_process(inspector)
+    task = asyncio.create_task(inspector.inspect(slow))
+    killed: set[int] = set()
+    while len(killed) < 2:
+        await until(lambda: bool(set(children(pid)) - killed))
+        (confined,) = set(children(pid)) - killed
+        os.kill(confined, signal.SIGKILL)
+        killed.add(confined)
+    with pytest.raises(InspectionFailed):
+        await asyncio.wait_for(task, LONG)
 
     await inspector.inspect(quick)
     assert runs(pid)
+
+
+@pytest.mark.parametrize(
+    ("cpu_seconds", "error"), [(0.1, Unavailable), (14.0, InspectionFailed)], ids=["no turn", "own"]
+)
+def test_time_that_ran_out_is_the_fault_of_who_used_it(
+    cpu_seconds: float, error: type[GenjobsError]
+) -> None:
+    end = End(said=b"", status=-9, timed_out=True, cpu_seconds=cpu_seconds, resident_bytes=0)
+    with pytest.raises(error):
+        _verdict(end, MediaLimits())
 
 
 async def test_decoder_that_crashes_is_a_refusal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import resources
 from typing import Any
 
 import asyncpg
@@ -57,6 +58,68 @@ async def test_upgrades_at_once_take_turns(server: str) -> None:
         rows = await database.execute("SELECT version_num FROM genjobs.alembic_version")
         assert [row["version_num"] for row in rows] == [HEAD]
         await migrate.upgrade(database.owner)  # again is harmless
+
+
+async def test_upgrade_replaces_other_code_of_the_same_revision(server: str) -> None:
+    async with fresh_database(server) as database:
+        await migrate.upgrade(database.owner)
+        await database.execute("COMMENT ON SCHEMA genjobs IS 'sha256:of another day'")
+        await database.execute("DROP FUNCTION genjobs.get_job")
+        await migrate.upgrade(database.owner)
+
+        [row] = await database.execute(
+            "SELECT count(*) AS n FROM pg_proc WHERE proname = 'get_job'"
+        )
+        assert row["n"] == 1
+
+
+async def test_rows_of_before_are_counted_by_the_upgrade(server: str) -> None:
+    """From the revision without counts to the one with them, with jobs waiting and running."""
+    async with fresh_database(server) as database:
+        before = ["0001_tables.sql", "0002_ingests.sql"]
+        folder = resources.files("genjobs.adapters.postgres.migrations") / "sql"
+        owner = await asyncpg.connect(**connect_arguments(database.owner))
+        try:
+            await owner.execute("CREATE SCHEMA genjobs")
+            for name in before:
+                await owner.execute((folder / name).read_text())
+            await owner.execute(
+                "CREATE TABLE genjobs.alembic_version (version_num varchar(32) PRIMARY KEY); "
+                "INSERT INTO genjobs.alembic_version VALUES ('0002')"
+            )
+        finally:
+            await owner.close()
+        tenants = [an_owner().tenant_id for _ in range(2)]
+        for tenant in tenants:  # names were not unique then
+            await database.execute(
+                "INSERT INTO genjobs.tenants VALUES ($1, 'default', now())", tenant
+            )
+        await database.execute("INSERT INTO genjobs.slots (slot_no) VALUES (1)")
+        columns = (
+            "tenant_id, id, user_id, status, eligible, not_before, priority, created_at, "
+            "queue_deadline, queue_timeout, run_timeout, retention, inputs, metadata, slot_no"
+        )
+        for status, eligible, slot in (
+            *[("queued", True, None)] * 3,
+            ("queued", False, None),
+            ("running", True, 1),
+            ("completed", True, None),
+        ):
+            await database.execute(
+                f"INSERT INTO genjobs.jobs ({columns}) VALUES ($1, gen_random_uuid(), 'u', $2, $3, "
+                "now(), 0, now(), now(), '1 s', '1 s', '1 s', '[]', '{}', $4)",
+                *(tenants[0], status, eligible, slot),
+            )
+        await migrate.upgrade(database.owner)
+
+        loads = await database.execute("SELECT queued, in_flight, ready FROM genjobs.user_load")
+        assert [tuple(load) for load in loads] == [(4, 1, 3)]
+        totals = await database.execute(
+            "SELECT queued, in_flight, ready_users FROM genjobs.tenant_load ORDER BY queued DESC"
+        )
+        assert [tuple(total) for total in totals] == [(4, 1, 1), (0, 0, 0)]
+        names = await database.execute("SELECT DISTINCT name FROM genjobs.tenants")
+        assert len(names) == 2
 
 
 async def _upgrade_elsewhere(url: str) -> None:

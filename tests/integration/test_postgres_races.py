@@ -73,6 +73,24 @@ _BROKEN = {
             SELECT count(*) FROM genjobs.attempts a
             WHERE (a.tenant_id, a.job_id) = (j.tenant_id, j.id) AND a.charged)
     """,
+    "a user's counts are not what there is": """
+        SELECT 1 FROM genjobs.user_load l FULL JOIN (
+            SELECT tenant_id, user_id, count(*) FILTER (WHERE slot_no IS NULL) AS queued,
+                count(*) FILTER (WHERE slot_no IS NOT NULL) AS in_flight,
+                count(*) FILTER (WHERE ready) AS ready
+            FROM genjobs.jobs WHERE status IN ('queued', 'running') GROUP BY 1, 2
+        ) j USING (tenant_id, user_id)
+        WHERE (coalesce(l.queued, 0), coalesce(l.in_flight, 0), coalesce(l.ready, 0))
+            <> (coalesce(j.queued, 0), coalesce(j.in_flight, 0), coalesce(j.ready, 0))
+    """,
+    "a tenant's counts are not the sum of its users'": """
+        SELECT 1 FROM genjobs.tenant_load t JOIN (
+            SELECT tenant_id, sum(queued) AS queued, sum(in_flight) AS in_flight,
+                count(*) FILTER (WHERE pickable) AS ready_users
+            FROM genjobs.user_load GROUP BY 1
+        ) u USING (tenant_id)
+        WHERE (t.queued, t.in_flight, t.ready_users) <> (u.queued, u.in_flight, u.ready_users)
+    """,
     "a cancelled job has no receipt": """
         SELECT 1 FROM genjobs.jobs WHERE status = 'cancelled'
             AND (cancel_requested_at IS NULL OR cancel_method IS NULL)
@@ -208,6 +226,10 @@ def _world(pools: tuple[Pool, Pool], owners: list[Owner], seed: int) -> JobWalk:
 
 
 async def _check(database: Database, world: JobWalk) -> None:
+    [stat] = await database.execute(
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = $1", database.name
+    )
+    assert stat["deadlocks"] == 0
     broken = [name for name, query in _BROKEN.items() if await database.execute(query)]
     assert broken == []
     await world.end()

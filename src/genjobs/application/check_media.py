@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from genjobs.domain.errors import MediaTypeRefused, Unavailable
+from genjobs.domain.errors import InspectionFailed, MediaTypeRefused, Unavailable
 from genjobs.domain.media import MediaKind
 from genjobs.domain.ports import MediaFacts, MediaInspector
 
@@ -34,6 +34,7 @@ class CheckMedia:
         Raises:
             MediaTypeRefused: it is not of ``kinds``, or of no type that is accepted.
             MediaContentRefused: it is broken or over a limit.
+            InspectionFailed: it cannot be inspected, and may be the reason itself.
             Unavailable: it cannot be inspected just now.
         """
         facts = await self.inspector.inspect(path)
@@ -46,14 +47,17 @@ class CheckMedia:
         return facts
 
     async def content(self, content: bytes, kinds: frozenset[MediaKind]) -> MediaFacts:
-        """Check what is in memory; see the call."""
+        """Check what is in memory; see the call. ``Unavailable`` is all that may mend itself."""
         async with scratch_folder() as folder:
             path = folder / "content"
             try:
                 await asyncio.to_thread(path.write_bytes, content)
             except OSError as exc:
                 raise Unavailable("A file cannot be stored just now.") from exc
-            return await self(path, kinds)
+            try:
+                return await self(path, kinds)
+            except InspectionFailed as exc:
+                raise Unavailable("A file cannot be inspected just now.") from exc
 
 
 @asynccontextmanager

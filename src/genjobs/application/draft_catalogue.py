@@ -116,19 +116,15 @@ def draft_entry(info: Mapping[str, Any]) -> tuple[NodeClass, list[str]]:
                 else None
             ),
             output_node=bool(info.get("output_node")),
-            budgets=_budgets(guess.inputs),
+            budgets=_budgets(guess.numbers()),
+            steps=("steps",) if "steps" in guess.numbers() else None,
         ),
         guess.notes,
     )
 
 
-def _budgets(inputs: Mapping[str, InputRule]) -> tuple[Budget, ...]:
-    numeric = [
-        name
-        for name, rule in inputs.items()
-        if rule.kind is InputKind.INTEGER and rule.maximum is not None
-    ]
-    factors = tuple(name for name in numeric if name in {"width", "height", "batch_size"} | _FRAMES)
+def _budgets(numbers: Collection[str]) -> tuple[Budget, ...]:
+    factors = tuple(name for name in numbers if name in {"width", "height", "batch_size"} | _FRAMES)
     if not {"width", "height"} <= set(factors):
         return ()
     video = bool(_FRAMES & set(factors))
@@ -141,6 +137,11 @@ class _Guess:
 
     inputs: dict[str, InputRule] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def numbers(self) -> list[str]:
+        """Return the whole numbers that have a limit."""
+        whole = [(name, r) for name, r in self.inputs.items() if r.kind is InputKind.INTEGER]
+        return [name for name, rule in whole if rule.maximum is not None]
 
     def input(self, name: str, spec: object) -> None:
         if not isinstance(spec, list | tuple) or not spec:
@@ -166,6 +167,9 @@ class _Guess:
             self._refuse(name, f"is of the unknown type {str(kind)[:40]!r}")
 
     def _combo(self, name: str, options: Mapping[str, Any]) -> None:
+        if (folder := options.get("image_folder")) not in (None, "input"):
+            self._refuse(name, f"is read from the {folder} folder, where files of other jobs lie")
+            return
         for flag, media in _UPLOADS.items():
             if options.get(flag):
                 self.inputs[name] = InputRule(kind=InputKind.FILE, media=media)
@@ -195,9 +199,14 @@ class _Guess:
         own = given if isinstance(given, int | float) else None
         most = _LIMITS.get(name.rpartition(".")[2])
         if most is not None and (own is None or own > 1):  # up to 1 it is a share of something
-            return InputRule(kind=kind, maximum=most if own is None else min(most, own))
+            least = options.get("min")
+            return InputRule(
+                kind=kind,
+                minimum=least if isinstance(least, int | float) else 0,
+                maximum=most if own is None else min(most, own),
+            )
         if own is not None and 1000 < own < 2**31:
-            self.notes.append(f"{name}: up to {own:g}; does it cost time or memory?")
+            self.notes.append(f"{name}: up to {own:.15g}; does it cost time or memory?")
         return InputRule(kind=kind)
 
     def _link(self, name: str, kind: str) -> None:

@@ -26,6 +26,7 @@ from genjobs.domain.errors import (
     DownloadFailed,
     DownloadTooLarge,
     InputRefused,
+    InspectionFailed,
     InvalidMedia,
     Unavailable,
 )
@@ -101,7 +102,7 @@ class IngestMedia:
             inputs = await self._while_held(ingest.execution, self._fetch_all(ingest))
         except InputRefused as refusal:
             return IngestEnding.REFUSED, partial(self.ingests.refuse, failure=refusal)
-        except DownloadFailed:
+        except (DownloadFailed, InspectionFailed):
             return IngestEnding.RETRIED, self.ingests.retry
         except Unavailable:
             await asyncio.sleep(self.rules.outage_pause.total_seconds())

@@ -41,15 +41,15 @@ class Remembered(Generic[_K, _V]):
         self._most = most
         self._entries: OrderedDict[_K, _Entry[_V]] = OrderedDict()
 
-    def peek(self, key: _K) -> _V | None:
-        """Return what was found last for ``key``, however long ago; None when nothing is kept."""
+    def peek(self, key: _K) -> tuple[_V | None, bool]:
+        """Return what was found last for ``key``, and whether it still counts; looks nothing up."""
         entry = self._entries.get(key)
         if entry is None:
-            return None
+            return None, False
         looking = entry.looking
         if not looking.done() or looking.cancelled() or looking.exception() is not None:
-            return entry.before
-        return looking.result()
+            return entry.before, False
+        return looking.result(), self._clock.monotonic() < entry.until
 
     async def get(self, key: _K) -> _V:
         """Return what is found for ``key``; raises what looking it up raises."""
@@ -57,7 +57,7 @@ class Remembered(Generic[_K, _V]):
         entry = self._entries.get(key)
         if entry is None or now >= entry.until:
             looking = asyncio.ensure_future(self._look_up(key))
-            entry = _Entry(looking, now + self._seconds, self.peek(key))
+            entry = _Entry(looking, now + self._seconds, self.peek(key)[0])
             self._entries[key] = entry
             looking.add_done_callback(lambda done: self._forget_failure(key, done))
             if len(self._entries) > self._most:

@@ -52,6 +52,7 @@ __all__ = [
     "load_settings",
     "open_adapters",
     "open_genjobs",
+    "open_ingester",
     "open_worker",
     "prepare_database",
     "version",
@@ -204,6 +205,15 @@ async def open_worker(
     """Open a worker process's part."""
     async with open_adapters(settings or load_settings(), adapters) as opened:
         yield await build_worker(opened)
+
+
+@asynccontextmanager
+async def open_ingester(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Ingester]:
+    """Open the part of a process that fetches media."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_ingester(opened)
 
 
 def build_api(settings: Settings | None = None, adapters: AdaptersFactory = Adapters) -> FastAPI:

@@ -122,8 +122,8 @@ async def work(settings: Settings) -> None:
 
 async def ingest(settings: Settings) -> None:
     """Fetch media until told to stop; what is being fetched then is given back."""
-    async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
-        await (await bootstrap.build_ingester(adapters)).run(stop)
+    async with stopping() as stop, bootstrap.open_ingester(settings) as fetch:
+        await fetch.run(stop)
 
 
 async def supervise(settings: Settings) -> None:

@@ -49,6 +49,7 @@ GIF: Final = _type("image/gif", MediaKind.IMAGE, ".gif")
 WEBP: Final = _type("image/webp", MediaKind.IMAGE, ".webp")
 BMP: Final = _type("image/bmp", MediaKind.IMAGE, ".bmp")
 TIFF: Final = _type("image/tiff", MediaKind.IMAGE, ".tiff")
+EXR: Final = _type("image/x-exr", MediaKind.IMAGE, ".exr")
 AVIF: Final = _type("image/avif", MediaKind.IMAGE, ".avif")
 MP4: Final = _type("video/mp4", MediaKind.VIDEO, ".mp4")
 MOV: Final = _type("video/quicktime", MediaKind.VIDEO, ".mov")
@@ -79,6 +80,7 @@ _PREFIXES: Final = (
     (b"GIF89a", GIF),
     (b"II*\x00", TIFF),
     (b"MM\x00*", TIFF),
+    (b"v/1\x01", EXR),
     (b"fLaC", FLAC),
     (b"glTF", GLB),
 )
@@ -113,7 +115,11 @@ def sniff(head: bytes) -> MediaType:
         return _DOC_TYPES.get(doc_type, UNKNOWN)
     if (packet := headers.ogg_first_packet(head)) is not None:
         return next((found for start, found in _OGG_CODECS if packet.startswith(start)), UNKNOWN)
-    if headers.is_id3(head) or headers.is_mpeg_layer_3(head):
+    if headers.is_id3(head):  # made for MP3, and put before others too
+        tagged = headers.after_id3(head)
+        others = ((FLAC, tagged.startswith(b"fLaC")), (AAC, headers.is_adts(tagged)))
+        return next((found for found, is_it in others if is_it), MP3)
+    if headers.is_mpeg_layer_3(head):
         return MP3
     if headers.is_adts(head):
         return AAC

@@ -104,6 +104,16 @@ def is_id3(head: bytes) -> bool:
     )
 
 
+def after_id3(head: bytes) -> bytes:
+    """Return what follows the ID3v2 tags at the start, empty when they reach beyond ``head``."""
+    while is_id3(head):
+        size = 0
+        for byte in head[6:10]:
+            size = size << 7 | byte
+        head = head[10 + size + (10 if head[5] & 0x10 else 0) :]  # a footer is a second header
+    return head
+
+
 def is_adts(head: bytes) -> bool:
     """Whether ``head`` starts with a frame header of ADTS (ISO/IEC 14496-3 1.A.3.2)."""
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:

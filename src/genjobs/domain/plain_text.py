@@ -88,6 +88,7 @@ def prompt_fault(text: str) -> str | None:
         return "a NUL character"
     for match in _EMBEDDING.finditer(text.casefold()):
         name = match[1]
-        if name.startswith(("/", "~")) or name[1:2] == ":" or "\\" in name or ".." in name:
+        leaves = ".." in re.split("[/:]", name)  # a weight follows a colon
+        if name.startswith(("/", "~")) or name[1:3] == ":/" or "\\" in name or leaves:
             return "an embedding with a path"
     return None

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from genjobs.domain.catalogue import InputKind, NodeCatalogue, NodeClass
 from genjobs.domain.errors import NoOutputNode, UnknownMedia
 from genjobs.domain.graph import Node, document_of, encoded, pointer, read_graph
 from genjobs.domain.media import MediaKind
 from genjobs.domain.workflow_policy import judge
+
+#: Of a name that ComfyUI adds a number and an extension to; a file system takes 255 in all.
+_STEM_BYTES: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,4 +130,5 @@ def _plain_stem(prefix: object) -> str:
     """Return the last part of a save prefix in plain characters; folders are genjobs' own."""
     last = prefix.replace("\\", "/").rsplit("/", 1)[-1] if isinstance(prefix, str) else ""
     plain = "".join(char if char.isalnum() or char in "-_" else "_" for char in last)
-    return plain.strip("_")[:64] or "output"
+    short = plain.strip("_")[:64].encode("utf-8", "ignore")[:_STEM_BYTES]
+    return short.decode("utf-8", "ignore") or "output"

@@ -24,7 +24,7 @@ from genjobs.domain.errors import (
 )
 from genjobs.domain.graph import Node, pointer
 from genjobs.domain.plain_text import choice_fault, has_address, model_name_fault, prompt_fault
-from genjobs.domain.workflow_costs import Costs, as_number
+from genjobs.domain.workflow_costs import Costs, as_number, written
 
 #: Types of output slots whose values tell where files lie on the server.
 PATH_TYPES: Final = frozenset({"VHS_FILENAMES"})
@@ -138,13 +138,16 @@ class _NodeJudge:
 
     def _number(self, name: str, value: object, rule: InputRule) -> float:
         number = as_number(value)
+        if rule.kind is InputKind.INTEGER:
+            if number is None or number != int(number):
+                self._refuse(name, "must be a whole number or a link")
+            number = int(number)  # 2.0 is what some editors send, and ComfyUI takes
         if number is None:
-            whole = "whole " if rule.kind is InputKind.INTEGER else ""
-            self._refuse(name, f"must be a {whole}number or a link")
+            self._refuse(name, "must be a number or a link")
         if rule.minimum is not None and number < rule.minimum:
-            self._limit(name, f"must be at least {rule.minimum:g}")
+            self._limit(name, f"must be at least {written(rule.minimum)}")
         if rule.maximum is not None and number > rule.maximum:
-            self._limit(name, f"must be at most {rule.maximum:g}")
+            self._limit(name, f"must be at most {written(rule.maximum)}")
         return number
 
     def _refuse(self, name: str, why: str) -> NoReturn:

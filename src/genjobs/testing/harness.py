@@ -21,6 +21,7 @@ from genjobs.bootstrap import Adapters, DatabaseUrls
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ids import TenantId
 from genjobs.domain.ports import Clock, IdSource, MediaProbe, PictureSize
+from genjobs.domain.url_policy import UrlPolicy
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 from genjobs.testing.clock import FakeClock, SequentialIds
@@ -68,7 +69,8 @@ class FakeAdapters(Adapters):
         self.fake_jobs.tenants.keys[_KEY.id] = a_key_record(_KEY, tenant)
         self.fake_artifacts = MemoryArtifactStore()
         self.fake_engine = ScriptedEngine()
-        self.fake_web = MemoryUrlFetcher()
+        self.fake_web = MemoryUrlFetcher(UrlPolicy(ports=frozenset(settings.fetch_ports)))
+        self.fake_inspector = HeadInspector(settings.media_limits())
         self._signals = LocalSignals()
         self._ids = SequentialIds()
 
@@ -127,8 +129,8 @@ class FakeAdapters(Adapters):
         return self.fake_web
 
     async def inspector(self) -> HeadInspector:
-        """Return an inspector that believes first bytes."""
-        return HeadInspector()
+        """Return the inspector that believes first bytes."""
+        return self.fake_inspector
 
     async def engine(self) -> ScriptedEngine:
         """Return the scripted engine."""
@@ -149,6 +151,7 @@ class Harness:
     artifacts: MemoryArtifactStore
     engine: ScriptedEngine
     web: MemoryUrlFetcher
+    inspector: HeadInspector
     ingester: Ingester
 
     async def run_one(self) -> bool:
@@ -192,5 +195,6 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             artifacts=adapters.fake_artifacts,
             engine=adapters.fake_engine,
             web=adapters.fake_web,
+            inspector=adapters.fake_inspector,
             ingester=await bootstrap.build_ingester(adapters),
         )

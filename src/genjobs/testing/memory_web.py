@@ -42,7 +42,10 @@ class MemoryUrlFetcher:
             raise content
         if len(content) > limit:
             raise DownloadTooLarge
-        return into.write_bytes(content)
+        try:
+            return into.write_bytes(content)
+        except OSError as exc:
+            raise Unavailable("A download cannot be stored just now.") from exc
 
 
 class HeadInspector:

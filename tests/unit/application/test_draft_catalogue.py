@@ -91,10 +91,10 @@ def test_draft_guesses_each_input_and_refuses_what_looks_like_a_place() -> None:
         "prompt": "text",
         "colour": "line",
         "filename_prefix": "prefix",
-        "width": {"kind": "integer", "max": 8192},
-        "height": {"kind": "integer", "max": 4096},
-        "length": {"kind": "integer", "max": 1025},
-        "steps": {"kind": "integer", "max": 200},
+        "width": {"kind": "integer", "min": 16, "max": 8192},
+        "height": {"kind": "integer", "min": 16, "max": 4096},
+        "length": {"kind": "integer", "min": 1, "max": 1025},
+        "steps": {"kind": "integer", "min": 1, "max": 200},
         "window": "integer",
         "share": "number",
         "on": "boolean",
@@ -105,9 +105,10 @@ def test_draft_guesses_each_input_and_refuses_what_looks_like_a_place() -> None:
         "empty": "refused",
         "more.*": "link",
         "mode": {"kind": "choice", "options": ["a", "b"]},
-        "mode.width": {"kind": "integer", "max": 8192},
+        "mode.width": {"kind": "integer", "min": 0, "max": 8192},
     }
     assert entry["budgets"] == [{"of": ["width", "height", "length"], "max": 2**28}]
+    assert entry["steps"] == ["steps"]
     assert (entry["outputs"], entry["output_node"]) == (["IMAGE", "COMBO"], True)
 
 
@@ -117,6 +118,15 @@ def test_draft_says_what_a_reviewer_must_look_at() -> None:
         assert word in notes
     paid = draft_catalogue({"Paid": {**CUSTOM, "api_node": True}}, ())["classes"]["Paid"]
     assert any("cost money" in note for note in paid["notes"])
+
+
+def test_draft_says_that_a_node_reads_what_other_jobs_saved() -> None:
+    picture = ["COMBO", {"image_upload": True, "image_folder": "output"}]
+    info = {"LoadImageOutput": {"input": {"required": {"image": picture}}, "output": ["IMAGE"]}}
+    entry = draft_catalogue(info, ())["classes"]["LoadImageOutput"]
+
+    assert entry["inputs"] == {"image": "refused"}
+    assert any("output folder" in note for note in entry["notes"])
 
 
 def test_draft_is_not_loaded_before_it_is_reviewed() -> None:
@@ -132,7 +142,11 @@ def test_draft_is_not_loaded_before_it_is_reviewed() -> None:
 def test_wanted_classes_are_drafted_even_when_they_are_shipped() -> None:
     found = draft_catalogue(INFO, shipped_classes().keys(), ["KSampler"])
     assert found["classes"].keys() == {"KSampler"}
-    assert found["classes"]["KSampler"]["inputs"]["steps"] == {"kind": "integer", "max": 200}
+    assert found["classes"]["KSampler"]["inputs"]["steps"] == {
+        "kind": "integer",
+        "min": 1,
+        "max": 200,
+    }
 
 
 def test_every_recorded_class_can_be_drafted() -> None:

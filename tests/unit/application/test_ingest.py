@@ -15,6 +15,8 @@ from genjobs.domain.attempts import Recorded
 from genjobs.domain.errors import (
     DownloadFailed,
     DownloadTooLarge,
+    InspectionFailed,
+    MediaContentRefused,
     MediaTypeRefused,
     TooManyMedia,
     Unavailable,
@@ -211,6 +213,31 @@ async def test_second_try_may_succeed_and_leaves_nothing_of_the_first(harness: H
     assert len(list(harness.artifacts.files)) == 2
 
 
+async def test_file_that_takes_its_inspector_down_is_tried_three_times(harness: Harness) -> None:
+    harness.web.files[URL] = png_bytes()
+    harness.inspector.refusals = [InspectionFailed() for _ in range(9)]
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    for pause in (0, 5, 10, 60):
+        harness.clock.advance(timedelta(seconds=pause))
+        await harness.ingester.run_due()
+    failed = await read(harness, job)
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.retryable) == ("input_unavailable", True)
+    assert len(harness.inspector.refusals) == 9 - 3
+    assert list(harness.artifacts.files) == []
+
+
+async def test_file_that_took_its_inspector_down_once_may_be_good(harness: Harness) -> None:
+    harness.web.files[URL] = png_bytes()
+    harness.inspector.refusals = [InspectionFailed()]
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    await harness.ingester.run_due()
+    assert not (await read(harness, job)).eligible
+    harness.clock.advance(timedelta(seconds=5))
+    await harness.ingester.run_due()
+    assert (await read(harness, job)).eligible
+
+
 async def test_cancelled_job_is_not_fetched(harness: Harness) -> None:
     job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
     await harness.genjobs.cancel(harness.genjobs.reach("u_1"), job.id)
@@ -328,6 +355,29 @@ async def test_supervisor_rescues_a_claim_whose_process_died(harness: Harness) -
     harness.clock.advance(timedelta(seconds=5))
     await harness.ingester.run_due()
     assert (await read(harness, job)).eligible
+
+
+async def test_inline_file_that_cannot_be_inspected_may_be_sent_again(harness: Harness) -> None:
+    harness.inspector.refusals = [InspectionFailed()]
+    entry = InlineMedia(name="a.png", content=png_bytes())
+    with pytest.raises(Unavailable):
+        await submit(harness, entry)
+    assert harness.jobs.rows == {}
+    await submit(harness, entry)
+
+
+async def test_deployment_may_allow_less() -> None:
+    async with open_harness(max_media=2, max_media_bytes=50) as harness:
+        with pytest.raises(TooManyMedia, match="at most 2"):
+            await submit(harness, *(MediaByUrl(name=f"{n}.png", url=URL) for n in range(3)))
+        with pytest.raises(MediaContentRefused, match="at most 50"):
+            await submit(harness, InlineMedia(name="a.png", content=png_bytes()))
+        harness.web.files[URL] = png_bytes()
+        job = await submit(harness, MediaByUrl(name="a.png", url=URL))
+        await harness.ingester.run_due()
+        failed = await read(harness, job)
+        assert failed.error is not None
+        assert failed.error.code == "input_refused"
 
 
 async def test_inline_media_are_looked_into_at_submit(harness: Harness) -> None:

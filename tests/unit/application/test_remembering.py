@@ -151,27 +151,27 @@ async def test_failure_that_nobody_waits_for_is_no_noise(
 async def test_peek_tells_what_was_found_last_while_it_is_looked_up_again(
     remembered: Remembered[str, str | None], source: Source, clock: FakeClock
 ) -> None:
-    assert remembered.peek("a") is None
+    assert remembered.peek("a") == (None, False)
     source.values["a"] = "1"
     await remembered.get("a")
     clock.advance(timedelta(hours=1))
     source.gate.clear()
     again = asyncio.create_task(remembered.get("a"))
     await asyncio.sleep(0)
-    assert remembered.peek("a") == "1"
+    assert remembered.peek("a") == ("1", False)
 
     source.down = True
     source.gate.set()
     with pytest.raises(Unavailable):
         await again
     await asyncio.sleep(0)
-    assert remembered.peek("a") == "1"
+    assert remembered.peek("a") == ("1", False)
     with pytest.raises(Unavailable):  # peeked at only: it is not told as the truth
         await remembered.get("a")
     source.down = False
     source.values["a"] = "2"
     assert await remembered.get("a") == "2"
-    assert remembered.peek("a") == "2"
+    assert remembered.peek("a") == ("2", True)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 3)), max_size=40))
@@ -185,4 +185,4 @@ async def test_no_more_than_so_many_and_never_older(steps: list[tuple[str, float
         found = await remembered.get(key)
         assert found is not None
         assert clock.monotonic() - float(found) < 4.0
-        assert sum(remembered.peek(name) is not None for name in "abcdef") <= 3
+        assert sum(remembered.peek(name)[0] is not None for name in "abcdef") <= 3

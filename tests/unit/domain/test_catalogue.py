@@ -35,6 +35,7 @@ KINDS = {
     "COMFY_DYNAMICCOMBO_V3": {InputKind.CHOICE},
     "BOUNDING_BOX": {InputKind.NUMBERS},
     "*": {InputKind.VALUE},
+    "IMAGECOMPARE": {InputKind.FORCED},
     "COMFY_MATCHTYPE_V3": {InputKind.LINK, InputKind.VALUE},
 }
 
@@ -82,13 +83,16 @@ def test_entry_lists_the_inputs_and_outputs_of_the_real_class(name: str) -> None
         assert (rule.kind is InputKind.PREFIX) is (key == "filename_prefix"), key
         if rule.maximum is not None and "max" in options:
             assert rule.maximum <= options["max"], key
+        if rule.maximum is not None:
+            assert rule.minimum is not None, key
+            assert rule.minimum >= options["min"], key
         if (rule.kind, rule.minimum) == (InputKind.TEXT, None):
             assert not known.of_kind(InputKind.FILE), key  # free text is for nodes without I/O
     assert (
         not known.output_node
         or not known.outputs
         or known.of_kind(InputKind.PREFIX)
-        or (name in {"PreviewImage", "PreviewAny", "PreviewAudio"})
+        or (name in {"PreviewImage", "PreviewAny", "PreviewAudio", "ImageCompare"})
     )
 
 
@@ -104,6 +108,7 @@ def test_numbers_that_decide_the_cost_have_a_limit() -> None:
         "ConditioningSetAreaPercentageVideo",
         "CLIPTextEncodeSDXL",
         "CLIPTextEncodeSDXLRefiner",
+        "CLIPTextEncodePixArtAlpha",
         "ModelSamplingFlux",
         "Flux2Scheduler",
         "ImageFromBatch",
@@ -120,6 +125,12 @@ def test_numbers_that_decide_the_cost_have_a_limit() -> None:
     }
     assert unlimited - {("Flux2Scheduler", "steps")} == set()
     assert core()["Flux2Scheduler"].inputs["steps"].maximum == 200
+
+
+def test_what_takes_steps_says_so() -> None:
+    for name, known in shipped_classes().items():
+        if "steps" in known.inputs and known.grows == 1:
+            assert known.steps == ("steps",), name
 
 
 def test_what_has_width_and_height_and_more_has_a_budget() -> None:
@@ -269,6 +280,10 @@ def entry(**members: Any) -> dict[str, Any]:
         (entry(grows=["a"]), "a is no numeric input"),
         (entry(grows="2"), "grows"),
         (entry(measures=1), "measures"),
+        (entry(steps="20"), "steps"),
+        (entry(steps=["a"]), "a is no numeric input"),
+        (entry(pads=["a"]), "a is no numeric input"),
+        (entry(splits="yes"), "splits"),
         (entry(output_node="yes"), "output_node"),
         (entry(outputs=[1]), "outputs"),
     ],

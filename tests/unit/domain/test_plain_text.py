@@ -82,6 +82,7 @@ PROMPTS = [
     "a photo of https://example.com",
     "ratio 3:4, (masterpiece:1.2), embedding:EasyNegative, file: none",
     "embedding:folder/name.pt, (embedding:bad-hands-5:1.2)",
+    "embedding:wow... and so on, (embedding:A:1.2)",
     "",
     "line\nbreak\ttab",
     "..",

@@ -83,13 +83,16 @@ def test_files_and_prefixes_are_replaced() -> None:
     assert graph["9"]["inputs"]["filename_prefix"] == "../%year%/my pic"  # the original is kept
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "..", "%date%", 5, None, ["1", 0], "a/" * 50])
+@pytest.mark.parametrize(
+    "prefix", ["", "/", "..", "%date%", 5, None, ["1", 0], "a/" * 50, "\U00020000" * 90]
+)
 def test_any_prefix_becomes_a_plain_one(prefix: object) -> None:
     graph = a_workflow()
     graph["9"]["inputs"]["filename_prefix"] = prefix
     stem = parsed(graph).bound({}, "genjobs/1")["9"]["inputs"]["filename_prefix"]
     assert stem.startswith("genjobs/1/")
     assert stem.removeprefix("genjobs/1/").replace("_", "").replace("-", "").isalnum()
+    assert len(stem.encode()) < 200  # a number and an extension follow, and files have 255 bytes
 
 
 def test_every_known_file_input_must_name_media() -> None:

@@ -30,6 +30,13 @@ from tests.unit.domain.graphs import LINK, parsed, refusal, using
         ("EmptyAceStepLatentAudio", {"seconds": 601, "batch_size": 1}),
         ("EmptyAceStepLatentAudio", {"seconds": 600, "batch_size": 8}),
         ("VHS_LoadVideo", {"frame_load_cap": 5000}),
+        ("VHS_LoadVideo", {"custom_width": 4096, "custom_height": 4096, "frame_load_cap": 0}),
+        ("VHS_LoadVideo", {"custom_width": 8192, "custom_height": 0, "frame_load_cap": 1025}),
+        ("EmptyLatentImage", {"width": -8192, "height": 512, "batch_size": 1}),
+        ("EmptyLatentImage", {"width": 512, "height": 0, "batch_size": 1}),
+        ("EmptyLatentImage", {"width": 512, "height": 512, "batch_size": 0}),
+        ("KSampler", {"steps": -1}),
+        ("ImageScaleBy", {"scale_by": -2.0}),
         ("EmptyQwenImageLayeredLatentImage", {"width": 2048, "height": 2048, "layers": 99}),
         ("VHS_VideoCombine", {"loop_count": 100}),
         ("GrowMask", {"expand": 16384}),
@@ -51,10 +58,57 @@ def test_too_much_is_refused(class_type: str, inputs: dict[str, Any]) -> None:
         ("EmptyHunyuanLatentVideo", {"width": 848, "height": 480, "length": 129, "batch_size": 1}),
         ("KSampler", {"steps": 200}),
         ("EmptyAceStepLatentAudio", {"seconds": 300, "batch_size": 4}),
+        ("VHS_LoadVideo", {"custom_width": 0, "custom_height": 0, "frame_load_cap": 0}),
+        ("VHS_LoadVideo", {"custom_width": 1920, "custom_height": 0, "frame_load_cap": 0}),
+        ("VHS_LoadVideo", {"custom_width": 1920, "custom_height": 1080, "frame_load_cap": 0}),
+        ("ImageScale", {"width": 1280, "height": 0}),
+        ("EmptyLatentImage", {"width": 512.0, "height": "512", "batch_size": 2.0}),
     ],
 )
 def test_what_people_do_is_fine(class_type: str, inputs: dict[str, Any]) -> None:
     parsed(using(class_type, **inputs))
+
+
+@pytest.mark.parametrize(
+    ("class_type", "name", "value"),
+    [
+        ("EmptyLatentImage", "batch_size", 1.5),
+        ("EmptyLatentImage", "batch_size", "1.5"),
+        ("KSampler", "steps", 19.999),
+        ("KSampler", "steps", "many"),
+        ("KSampler", "seed", 0.5),
+    ],
+)
+def test_whole_number_is_whole(class_type: str, name: str, value: object) -> None:
+    error = refusal(using(class_type, **{name: value}))
+    assert (type(error), error.pointer) == (InputNotAllowed, f"/workflow/x/inputs/{name}")
+    assert "whole number" in error.message
+
+
+def test_whole_number_reaches_comfyui_as_one() -> None:
+    workflow = parsed(using("KSampler", steps=20.0, cfg=7.5, seed=1e15))
+    assert repr(workflow.nodes["x"].inputs) == repr(
+        {"steps": 20, "cfg": 7.5, "seed": 1_000_000_000_000_000}
+    )
+
+
+def test_limits_are_told_in_plain_numbers() -> None:
+    size = {"width": 8192, "height": 8192, "batch_size": 2}
+    assert refusal(using("EmptyLatentImage", **size)).message == (
+        "Node x (EmptyLatentImage) asks for width x height x batch_size of more than 67,108,864."
+    )
+    assert refusal(using("ImageScale", width=8193)).message == (
+        "Input width of node x (ImageScale) must be at most 8,192."
+    )
+    assert refusal(using("ImageScaleBy", scale_by=0.001)).message == (
+        "Input scale_by of node x (ImageScaleBy) must be at least 0.01."
+    )
+
+
+def test_measured_count_of_pictures_is_no_side() -> None:
+    graph = using("EmptyLatentImage", width=512, height=512, batch_size=["n", 2])
+    graph["n"] = {"class_type": "GetImageSize", "inputs": {"image": LINK}}
+    parsed(graph)
 
 
 SIZE = {"width": 512, "height": 512, "length": 81, "batch_size": 1}
@@ -145,6 +199,10 @@ def chain(count: int, class_type: str, inputs: dict[str, Any], *links: str) -> d
         (12, "ImageBatch", {}, ["image1", "image2"]),
         (3, "BatchImagesNode", {}, [f"images.image{n}" for n in range(10)]),
         (12, "StringConcatenate", {}, ["string_a", "string_b"]),
+        (12, "ConditioningCombine", {}, ["conditioning_1", "conditioning_2"]),
+        (12, "ConditioningConcat", {}, ["conditioning_to", "conditioning_from"]),
+        (12, "ModelMergeSimple", {"ratio": 0.5}, ["model1", "model2"]),
+        (1, "ExtendIntermediateSigmas", {"steps": 100}, ["sigmas"]),
         (900, "ImageInvert", {}, ["image"]),
         (900, "ImageBlend", {}, ["image1", "image2"]),
         (50, "ImageScaleBy", {"scale_by": 0.5}, ["image"]),

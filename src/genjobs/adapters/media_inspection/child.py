@@ -22,7 +22,14 @@ import time
 from dataclasses import dataclass
 from typing import IO, Final, NoReturn
 
-from genjobs.adapters.media_inspection import films, pictures, sandbox, structure, verdicts
+from genjobs.adapters.media_inspection import (
+    films,
+    further_frames,
+    pictures,
+    sandbox,
+    structure,
+    verdicts,
+)
 from genjobs.adapters.media_inspection.verdicts import Found, Reason, Refused
 from genjobs.domain.media import ACCEPTED_INPUTS, MediaKind, MediaType
 from genjobs.domain.media_limits import MediaLimits
@@ -184,7 +191,9 @@ def judge(content: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Fou
             return Refused(Reason.CUT_OFF)
         content.seek(0)
         if media_type.kind is MediaKind.IMAGE:
-            return pictures.prove(content, media_type, limits)
+            found = pictures.prove(content, media_type, limits)
+            further_frames.check(content, media_type, found, limits)
+            return found
         return films.prove(content, media_type, limits)
     except Refused as refused:
         return refused

@@ -27,6 +27,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
+from genjobs.adapters.media_inspection.tally import Tally
 from genjobs.adapters.media_inspection.verdicts import Found, Reason, Refused
 from genjobs.domain import media
 from genjobs.domain.media import MediaKind, MediaType
@@ -59,10 +60,6 @@ _SOUND_DECODERS: Final = frozenset(
 _VIDEO_DECODERS: Final = frozenset(
     {"h264", "hevc", "libdav1d", "mjpeg", "mpeg4", "prores", "vp8", "vp9"}
 )
-#: An odd packet fails to decode in good files too: what follows the last frame of an MP3, the
-#: first pictures of a clip that was cut out of a longer one.
-_ERRORS_ALLOWED: Final = 3
-_ERROR_SHARE_ALLOWED: Final = 0.05
 _FLAC_SLACK: Final = 0.01  # seconds
 
 
@@ -79,22 +76,32 @@ def prove(file: IO[bytes], media_type: MediaType, limits: MediaLimits) -> Found:
     if media_type.kind is MediaKind.VIDEO:
         decoders |= _VIDEO_DECODERS
     with av.open(
-        file,
+        Named(file, f"input{media_type.extension}"),
         mode="r",
-        format=DEMUXERS[media_type],
         container_options={
+            # ComfyUI lets FFmpeg guess: what it would not guess to be this type is refused.
+            "format_whitelist": DEMUXERS[media_type],
             "protocol_whitelist": "none",
             "codec_whitelist": ",".join(sorted(decoders)),
             # Every sample is to be read, not only those that an edit list shows.
             **({"ignore_editlist": "1"} if DEMUXERS[media_type] == "mov" else {}),
         },
         metadata_errors="replace",
-        io_open=_open_nothing,
+        io_open=open_nothing,
     ) as container:
         return _Reading(container, media_type, limits, decoders).read()
 
 
-def _open_nothing(*_: object) -> Any:
+class Named:
+    """A file with a name, whose ending FFmpeg heeds when it guesses."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self.name = name
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def open_nothing(*_: object) -> Any:
+    """Refuse what a media file asks to be opened besides itself."""
     raise PermissionError("a media file names another file or address")
 
 
@@ -122,7 +129,7 @@ class _Reading:
         self._longest = limits.video_seconds if self._video else limits.audio_seconds
         if (container.duration or 0) > self._longest * av.time_base:
             raise Refused(Reason.DURATION)
-        self._tallies = {one.index: _Tally(one) for one in (*self._video, *self._audio)}
+        self._tallies = {one.index: Tally(one) for one in (*self._video, *self._audio)}
         for stream in (*self._video, *self._audio):
             if stream.codec_context.codec.name not in decoders:
                 raise Refused(Reason.CODEC)
@@ -187,7 +194,7 @@ class _Reading:
             seconds=round(float(max(one.seconds for one in self._tallies.values())), 3),
         )
 
-    def _decode(self, packet: Packet[Any], tally: _Tally) -> None:
+    def _decode(self, packet: Packet[Any], tally: Tally) -> None:
         if tally.stream.type == "video":
             if self._decoded_pixels > 2 * self._limits.video_decoded_pixels:
                 return
@@ -222,44 +229,6 @@ class _Reading:
     def _check_sound(self, sample_rate: int, channels: int) -> None:
         if sample_rate > self._limits.sample_rate or channels > self._limits.channels:
             raise Refused(Reason.SOUND_FORMAT)
-
-
-class _Tally:
-    """What was seen of one stream."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.packets = 0
-        self.fed = 0
-        self.frames = 0
-        self.errors = 0
-        self.sounding = 0.0  # seconds of samples, whatever the packets' times say
-        self._first: float | None = None
-        self._last = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """From the first packet's start to the last one's end."""
-        return max(self._last - self._first, 0.0) if self._first is not None else 0.0
-
-    def count(self, packet: Packet[Any]) -> None:
-        """Take note of a packet and its time."""
-        self.packets += 1
-        at = packet.pts if packet.pts is not None else packet.dts
-        if at is None:
-            return
-        start = float(at * packet.time_base)
-        end = start + float((packet.duration or 0) * packet.time_base)
-        if self._first is None:
-            self._first, self._last = start, end
-        else:
-            self._first, self._last = min(self._first, start), max(self._last, end)
-
-    def check(self) -> None:
-        """Raise ``Refused`` unless the stream decoded."""
-        allowed = _ERRORS_ALLOWED + _ERROR_SHARE_ALLOWED * self.fed
-        if not self.frames or self.errors > allowed:
-            raise Refused(Reason.BROKEN)
 
 
 def _has_decoder(stream: Stream) -> bool:

@@ -22,7 +22,12 @@ import structlog
 from genjobs.adapters.media_inspection import verdicts
 from genjobs.adapters.media_inspection.verdicts import Found, Reason, Refused
 from genjobs.adapters.media_inspection.warm_process import End, ProcessLost, WarmProcess
-from genjobs.domain.errors import MediaContentRefused, MediaTypeRefused, Unavailable
+from genjobs.domain.errors import (
+    InspectionFailed,
+    MediaContentRefused,
+    MediaTypeRefused,
+    Unavailable,
+)
 from genjobs.domain.media import (
     ACCEPTED_INPUTS,
     M4A,
@@ -89,7 +94,7 @@ class SubprocessInspector:
                 )
             async with self._turn(media_type.kind):
                 end = await self._judged(file, media_type)
-        verdict = _verdict(end)
+        verdict = _verdict(end, self._limits)
         if isinstance(verdict, Refused):
             _log.info(
                 "media.refused",
@@ -125,17 +130,29 @@ class SubprocessInspector:
             gate.release()
 
     async def _judged(self, file: int, media_type: MediaType) -> End:
-        """Have the file judged, with one more try when the process is lost meanwhile."""
+        """
+        Have the file judged, with one more try when the process is lost meanwhile.
+
+        A process that cannot be started is no fault of the file. One that is lost each time it has
+        this file may be.
+        """
+        lost = 0
         for tries in range(1, _TRIES + 1):
             process: WarmProcess | None = None
             try:
                 process = await self._warm()
-                return await process.inspect(file, media_type)
+                end = await process.inspect(file, media_type)
             except ProcessLost as exc:
                 _log.warning("media_inspection.process_lost", reason=str(exc), tries=tries)
                 if process is not None:
                     self._drop(process)
-        raise Unavailable(_cannot())
+                    lost += 1
+                continue
+            if not _without_verdict(end):
+                return end
+            _log.warning("media_inspection.killed", status=end.status, tries=tries)
+            lost += 1
+        raise InspectionFailed if lost == _TRIES else Unavailable(_cannot())
 
     async def _warm(self) -> WarmProcess:
         async with self._starting:
@@ -172,9 +189,22 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(file)
 
 
-def _verdict(end: End) -> Found | Refused:
-    """Return what an end means; ``Unavailable`` when it is not the file's fault."""
+def _without_verdict(end: End) -> bool:
+    """Return whether it failed, or was killed by who lacks memory or by nobody knows whom."""
+    return not end.timed_out and (end.status > 0 or end.status == -signal.SIGKILL)
+
+
+def _verdict(end: End, limits: MediaLimits) -> Found | Refused:
+    """
+    Return what an end with a verdict, or with the decoder's own death, means.
+
+    Raises:
+        InspectionFailed: it ran out of time, most of it spent on the file.
+        Unavailable: it ran out of time because it hardly had a turn.
+    """
     if end.timed_out:
+        if end.cpu_seconds > limits.cpu_seconds / 2:
+            raise InspectionFailed
         raise Unavailable("The file could not be decoded in time; the service is busy.")
     if end.status == 0:
         try:
@@ -183,9 +213,6 @@ def _verdict(end: End) -> Found | Refused:
             return Refused(Reason.BROKEN)
     if end.status == -signal.SIGXCPU:
         return Refused(Reason.CPU)
-    if end.status > 0 or end.status == -signal.SIGKILL:  # it failed, or the machine lacks memory
-        _log.error("media_inspection.failed", status=end.status)
-        raise Unavailable(_cannot())
     return Refused(Reason.BROKEN)  # it brought the decoder down
 
 

@@ -1,7 +1,7 @@
 """
 Prove a picture: sizes from its header first, then every frame decoded whole, by Pillow.
 
-What follows the end of the picture is not looked at: the file is only ever read as this type, and
+What follows the end of the picture is not looked at here (see ``further_frames``), and it is
 never served for a browser to guess. Runs in a confined process only.
 """
 

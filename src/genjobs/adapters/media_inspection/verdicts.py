@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PICTURE_SIDE = "picture_side"
     PICTURE_FRAMES = "picture_frames"
     PICTURE_TOTAL = "picture_total"
+    FURTHER_PICTURES = "further_pictures"
     STREAMS = "streams"
     NO_SOUND = "no_sound"
     NO_PICTURES = "no_pictures"
@@ -145,6 +146,7 @@ def message(refused: Refused, media_type: MediaType, limits: MediaLimits) -> str
         Reason.PICTURE_FRAMES: f"The picture has more than {limits.picture_frames} frames.",
         Reason.PICTURE_TOTAL: "The frames of the picture have more than "
         f"{_mega(limits.picture_total_pixels)} megapixels together.",
+        Reason.FURTHER_PICTURES: "The file has further pictures after the first.",
         Reason.STREAMS: f"The file has more than {limits.media_streams} streams of video and "
         f"sound, or more than {limits.streams} streams in all.",
         Reason.NO_SOUND: "The file has no sound in it.",

@@ -22,7 +22,7 @@ _GET: Final = f"SELECT {JOB_COLUMNS}, queue_position FROM genjobs.get_job($1, $2
 _CREATE: Final = """
 SELECT * FROM genjobs.create_job(
     $1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-    $17::jsonb, $18, $19, $20::jsonb, $21::jsonb)
+    $17::jsonb, $18, $19, $20, $21::jsonb, $22::jsonb)
 """
 _CANCEL: Final = f"""
 SELECT {JOB_COLUMNS}, queue_position FROM genjobs.request_cancel($1, $2, $3, $4)
@@ -90,6 +90,7 @@ class PostgresJobStore:
             dump_pending(job.pending) if job.pending else None,
             job.ingest_deadline,
             job.plan,
+            sum(entry.bytes for entry in job.inputs),
             self._tenant_limits,
             self._user_limits,
         )

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from genjobs.adapters.postgres.migrations import code_digest
 from genjobs.adapters.postgres.revision import HEAD
 from genjobs.adapters.postgres.tables import SCHEMA
 
@@ -46,11 +47,20 @@ def _upgrade(connection: Connection) -> None:
     present = MigrationContext.configure(
         connection, opts={"version_table_schema": SCHEMA}
     ).get_current_revision()
-    if present is not None and present >= HEAD:
+    if present is not None and present > HEAD:
+        return
+    # The code changes between revisions too; which one the database has is said by the schema.
+    digest = code_digest()
+    found = connection.scalar(
+        text("SELECT obj_description(cast(:schema AS regnamespace), 'pg_namespace')"),
+        {"schema": SCHEMA},
+    )
+    if present == HEAD and found == digest:
         return
     config = Config()
     config.set_main_option("script_location", "genjobs.adapters.postgres:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
+    connection.execute(text(f"COMMENT ON SCHEMA {SCHEMA} IS '{digest}'"))
     connection.commit()

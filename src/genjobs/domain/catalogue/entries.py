@@ -93,6 +93,13 @@ class NodeClass:
     grows: float | tuple[str, ...] = 1
     #: Makes as much as all that it is given together, instead of as the largest.
     joins: bool = False
+    #: Steps that it makes a schedule of, or takes: a number, or the product of these inputs. None
+    #: when a schedule that it is given tells.
+    steps: float | tuple[str, ...] | None = None
+    #: Widths that it adds around a picture.
+    pads: tuple[str, ...] = ()
+    #: Gives on a list of single pictures, for each of which what follows runs.
+    splits: bool = False
 
     def rule(self, input_name: str) -> InputRule | None:
         """Return the rule for an input, None when the class has no such input."""

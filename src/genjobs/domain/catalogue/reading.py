@@ -18,7 +18,19 @@ from genjobs.domain.media import MediaKind
 
 _NUMERIC: Final = frozenset({InputKind.INTEGER, InputKind.NUMBER})
 _MEMBERS: Final = frozenset(
-    {"inputs", "outputs", "output_node", "budgets", "passes", "measures", "grows", "joins"}
+    {
+        "inputs",
+        "outputs",
+        "output_node",
+        "budgets",
+        "passes",
+        "measures",
+        "grows",
+        "joins",
+        "steps",
+        "pads",
+        "splits",
+    }
 )
 _REVIEW: Final = frozenset({"reviewed", "notes"})
 _T = TypeVar("_T")
@@ -69,11 +81,6 @@ def _node_class(members: Mapping[str, Any], where: str) -> NodeClass:
         _budget(item, f"{where}.budgets.{index}", inputs)
         for index, item in enumerate(_list(members.get("budgets", []), f"{where}.budgets"))
     )
-    grows: float | tuple[str, ...] = 1
-    if isinstance(members.get("grows"), list):
-        grows = _numeric_inputs(members["grows"], f"{where}.grows", inputs)
-    elif "grows" in members:
-        grows = _number(members["grows"], f"{where}.grows")
     passes = _strings(members.get("passes", []), f"{where}.passes")
     if unknown := set(passes) - inputs.keys():
         raise ConfigurationError(f"{where}.passes names no input: {min(unknown)}")
@@ -84,8 +91,11 @@ def _node_class(members: Mapping[str, Any], where: str) -> NodeClass:
         budgets=budgets,
         passes=passes,
         measures=_boolean(members.get("measures", False), f"{where}.measures"),
-        grows=grows,
+        grows=_factor(members.get("grows", 1), f"{where}.grows", inputs),
         joins=_boolean(members.get("joins", False), f"{where}.joins"),
+        steps=(_factor(members["steps"], f"{where}.steps", inputs) if "steps" in members else None),
+        pads=_numeric_inputs(members.get("pads", []), f"{where}.pads", inputs),
+        splits=_boolean(members.get("splits", False), f"{where}.splits"),
     )
 
 
@@ -124,6 +134,12 @@ def _budget(value: object, where: str, inputs: Mapping[str, InputRule]) -> Budge
     members = _object(value, where, {"of", "max"})
     of = _numeric_inputs(members.get("of"), f"{where}.of", inputs)
     return Budget(of=of, maximum=_number(members.get("max"), f"{where}.max"))
+
+
+def _factor(value: object, where: str, inputs: Mapping[str, InputRule]) -> float | tuple[str, ...]:
+    if isinstance(value, list):
+        return _numeric_inputs(value, where, inputs)
+    return _number(value, where)
 
 
 def _numeric_inputs(value: object, where: str, inputs: Mapping[str, InputRule]) -> tuple[str, ...]:
@@ -190,9 +206,12 @@ def entry_document(known: NodeClass) -> dict[str, Any]:
         ]
     if known.passes:
         document["passes"] = list(known.passes)
-    if known.grows != 1:
-        document["grows"] = list(known.grows) if isinstance(known.grows, tuple) else known.grows
-    for name in ("measures", "joins"):
+    for name, factor in (("grows", known.grows), ("steps", known.steps)):
+        if factor != NodeClass.__dataclass_fields__[name].default:
+            document[name] = list(factor) if isinstance(factor, tuple) else factor
+    if known.pads:
+        document["pads"] = list(known.pads)
+    for name in ("measures", "joins", "splits"):
         if getattr(known, name):
             document[name] = True
     return document

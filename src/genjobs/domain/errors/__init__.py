@@ -58,6 +58,7 @@ business and is not here.
     ├── RenderInterrupted               render_interrupted
     ├── DownloadFailed                  download_failed
     │   └── DownloadTooLarge            download_too_large
+    ├── InspectionFailed                inspection_failed
     ├── IllegalTransition               illegal_transition
     └── ConfigurationError              configuration
 """
@@ -78,6 +79,7 @@ from genjobs.domain.errors.failures import (
     IllegalTransition,
     InputRefused,
     InputUnavailable,
+    InspectionFailed,
     JobFailure,
     NodeError,
     NoOutput,
@@ -141,6 +143,7 @@ __all__ = [
     "InputNotAllowed",
     "InputRefused",
     "InputUnavailable",
+    "InspectionFailed",
     "InvalidCursor",
     "InvalidInput",
     "InvalidMedia",

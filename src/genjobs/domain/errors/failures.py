@@ -114,6 +114,13 @@ class DownloadTooLarge(DownloadFailed):
     retryable = False
 
 
+class InspectionFailed(GenjobsError):
+    """The file could not be inspected: what looks into it is lost whenever it does."""
+
+    code = "inspection_failed"
+    retryable = True
+
+
 class IllegalTransition(GenjobsError):
     """The job cannot take this step from its present state."""
 

@@ -40,7 +40,9 @@ class MediaInspector(Protocol):
         Raises:
             MediaTypeRefused: it is of no type that is accepted as an input.
             MediaContentRefused: it is broken, not what it says, or over a limit.
-            Unavailable: it could not be inspected just now.
+            InspectionFailed: what looked into it was lost, and lost again when it was tried once
+                more; the file may be the reason, so this counts as a try.
+            Unavailable: it could not be inspected just now, for a reason that is not the file.
         """
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from genjobs.domain.media import MediaType
-from genjobs.domain.scrubbing.films import flac, iso_media, matroska, mp3
+from genjobs.domain.scrubbing.films import iso_media, matroska, tagged
 from genjobs.domain.scrubbing.ogg import ogg
-from genjobs.domain.scrubbing.pictures import jpeg, png, webp
+from genjobs.domain.scrubbing.pictures import exr, gif, jpeg, png, webp
 from genjobs.domain.scrubbing.steps import Fate, Parser, Pass, Take
 
 __all__ = ["Scrubber"]
@@ -88,13 +88,16 @@ _PARSERS: Final[Mapping[str, Callable[[], Parser]]] = {
     "image/jpeg": jpeg,
     "image/png": png,
     "image/webp": webp,
+    "image/gif": gif,
+    "image/x-exr": exr,
     "video/mp4": iso_media,
     "video/quicktime": iso_media,
     "audio/mp4": iso_media,
     "video/webm": matroska,
     "video/x-matroska": matroska,
-    "audio/flac": flac,
-    "audio/mpeg": mp3,
+    "audio/flac": tagged,
+    "audio/mpeg": tagged,
+    "audio/aac": tagged,
     "audio/ogg": ogg,
     "audio/opus": ogg,
 }

@@ -6,6 +6,7 @@ Tags become filler of the same size, since these formats count from their start.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Final
 
 from genjobs.domain.scrubbing.steps import Fate, Parser, Pass, Take
@@ -61,27 +62,36 @@ def _vint_length(first: int) -> int:
     return 9 - first.bit_length() if first else 1
 
 
-def flac() -> Parser:
-    """Parse one file."""
-    yield (yield Take(4))
-    while len(head := (yield Take(4))) == 4:
+def tagged() -> Parser:
+    """Parse one file that ID3 tags may come before: FLAC, or a row of frames (MP3, AAC)."""
+    start = yield from _after_id3()
+    yield start
+    if start == b"fLaC":
+        yield from _flac_blocks()
+    yield Pass(None)
+
+
+def _flac_blocks() -> Parser:
+    last = False
+    while not last and len(head := (yield Take(4))) == 4:
         comment = head[0] & 0x7F == 4
+        last = bool(head[0] & 0x80)
         yield bytes([head[0] & 0x80 | 1]) + head[1:] if comment else head
         yield Pass(int.from_bytes(head[1:], "big"), Fate.BLANK if comment else Fate.KEEP)
-        if head[0] & 0x80:
-            yield Pass(None)
-            return
-    yield head
+    if not last:
+        yield head
 
 
-def mp3() -> Parser:
-    """Parse one file."""
-    head = yield Take(10)
-    while len(head) == 10 and head[:3] == b"ID3":
+def _after_id3() -> Generator[Take | Pass | bytes, bytes, bytes]:
+    """Drop the ID3v2 tags at the start and return the first 4 bytes that follow."""
+    start = yield Take(4)
+    while start[:3] == b"ID3":
+        rest = yield Take(6)
+        if len(rest) < 6:
+            return start + rest
         size = sum(
-            (byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)
+            (byte & 0x7F) << shift for byte, shift in zip(rest[2:], (21, 14, 7, 0), strict=True)
         )
-        yield Pass(size + (10 if head[5] & 0x10 else 0), Fate.DROP)
-        head = yield Take(10)
-    yield head
-    yield Pass(None)
+        yield Pass(size + (10 if rest[1] & 0x10 else 0), Fate.DROP)
+        start = yield Take(4)
+    return start

@@ -18,6 +18,7 @@ NODES: dict[str, NodeFunction] = {
     "ImageInvert": images.image_invert,
     "ImageBlend": images.image_blend,
     "ImageBlur": images.image_blur,
+    "MaskToImage": images.mask_to_image,
     "SaveImage": saving.save_image,
     "PreviewImage": saving.preview_image,
     "SaveAnimatedWEBP": saving.save_animated_webp,

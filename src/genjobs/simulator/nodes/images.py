@@ -1,4 +1,4 @@
-"""Picture nodes done with Pillow: make, load, scale, invert, blend, blur."""
+"""Picture nodes done with Pillow: make, load, show masks, scale, invert, blend, blur."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ def load_image(inputs: Inputs, context: NodeContext) -> NodeResult:
         with Image.open(path) as opened:
             for frame in ImageSequence.Iterator(opened):
                 picture = ImageOps.exif_transpose(frame)
+                if picture.has_transparency_data:
+                    picture = picture.convert("RGBA")
                 if images and picture.size != images[0].size:
                     continue
                 require_memory(picture.width, picture.height, len(images) + 1)
@@ -89,9 +91,14 @@ def load_image(inputs: Inputs, context: NodeContext) -> NodeResult:
 
 
 def _transparency(picture: Image.Image) -> Image.Image:
-    if not picture.has_transparency_data:
+    if picture.mode != "RGBA":
         return Image.new("L", (64, 64), 0)
-    return ImageOps.invert(picture.convert("RGBA").getchannel("A"))
+    return ImageOps.invert(picture.getchannel("A"))
+
+
+def mask_to_image(inputs: Inputs, _context: NodeContext) -> NodeResult:
+    """Show masks as grey pictures."""
+    return NodeResult(([each.convert("RGB") for each in inputs["mask"]],))
 
 
 def image_scale(inputs: Inputs, _context: NodeContext) -> NodeResult:

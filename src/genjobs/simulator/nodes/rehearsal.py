@@ -18,7 +18,7 @@ Inputs = dict[str, Any]
 
 _CHUNK = 2**20
 _PNG_END = 12  # bytes of the last chunk
-_FILLER = b"fiLl"  # a chunk that readers may skip
+_FILLER = b"IDAT"  # more than the picture needs: readers skip it, and it is delivered
 
 
 def fail(inputs: Inputs, context: NodeContext) -> NodeResult:
@@ -38,8 +38,8 @@ def large_file(inputs: Inputs, context: NodeContext) -> NodeResult:
     """
     Write a file of exactly so many bytes that no compression shrinks.
 
-    It is a PNG (a small picture with one large chunk that readers skip) or an MP4 (a file type box
-    and one box of media data).
+    It is a PNG (a small picture with much more data than its pixels need) or an MP4 (a file type
+    box and one box of media data).
     """
     size, extension = inputs["bytes"], inputs["extension"]
     place = context.folders.save_path(inputs["filename_prefix"], context.folders.output, 0, 0)

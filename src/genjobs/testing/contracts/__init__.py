@@ -32,6 +32,7 @@ from genjobs.testing.contracts.job_limits import JobLimitsContract
 from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContract
 from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
+from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
 from genjobs.testing.contracts.signed_files import SignedFilesContract
 from genjobs.testing.contracts.small import (
@@ -68,8 +69,11 @@ __all__ = [
     "MediaInspectorContract",
     "MediaProbeContract",
     "PlansContract",
+    "Publish",
+    "ResolverContract",
     "SignalsContract",
     "SignedFilesContract",
     "TenancyBackend",
     "TokenCodecContract",
+    "UrlFetcherContract",
 ]

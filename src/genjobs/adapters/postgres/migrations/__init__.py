@@ -7,6 +7,7 @@ grants hold no data: after the migrations they are made anew from ``sql/code``.
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 from typing import Final
 
@@ -16,10 +17,22 @@ from sqlalchemy.util import await_only
 _FOLDER: Final = files(__name__) / "sql"
 
 
+def code_digest() -> str:
+    """Return the digest of views, functions and grants: what tells one code from another."""
+    digest = hashlib.sha256()
+    for name in _code_names():
+        digest.update((_FOLDER / name).read_bytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
 def run_code(connection: Connection) -> None:
     """Make views, functions and grants anew."""
-    for script in sorted((_FOLDER / "code").iterdir(), key=lambda script: script.name):
-        run_script(connection, f"code/{script.name}")
+    for name in _code_names():
+        run_script(connection, name)
+
+
+def _code_names() -> list[str]:
+    return sorted(f"code/{script.name}" for script in (_FOLDER / "code").iterdir())
 
 
 def run_script(connection: Connection, name: str) -> None:

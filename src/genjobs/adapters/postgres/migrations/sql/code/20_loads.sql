@@ -9,7 +9,7 @@ $$;
 
 -- The turn of one who was never served: before all who were, in the order of arrival.
 CREATE FUNCTION genjobs.first_turn() RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog AS $$
+LANGUAGE sql AS $$
     SELECT nextval('genjobs.dispatch_turn') - 4611686018427387904;
 $$;
 

@@ -1,4 +1,6 @@
 -- Limits: whether one more job is within them. A limit that is absent does not limit.
+-- Small functions of the hot path pin no search path of their own, so that they can be inlined: they
+-- are called by functions that do.
 
 -- What the request is refused for; NULL fields when it is not.
 CREATE TYPE genjobs.refusal AS (
@@ -11,20 +13,20 @@ CREATE TYPE genjobs.refusal AS (
 
 -- Seconds by which submits are ahead of their rate (GCRA: ITU-T I.371), this one not counted.
 CREATE FUNCTION genjobs.ahead(p_arrival timestamptz, p_now timestamptz) RETURNS double precision
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN p_arrival <= p_now THEN 0 ELSE extract(epoch FROM p_arrival - p_now) END;
 $$;
 
 -- Seconds by which they may be: a whole burst.
 CREATE FUNCTION genjobs.tolerance(p_limits jsonb) RETURNS double precision
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT (p_limits ->> 'submit_burst')::double precision
         / (p_limits ->> 'submits_per_second')::double precision;
 $$;
 
 CREATE FUNCTION genjobs.arrival_after(p_arrival timestamptz, p_now timestamptz, p_limits jsonb)
 RETURNS timestamptz
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN p_limits ->> 'submits_per_second' IS NULL THEN p_arrival
         ELSE greatest(p_arrival, p_now)
@@ -37,7 +39,7 @@ CREATE FUNCTION genjobs.refuse(
     p_whose text, p_limits jsonb, p_now timestamptz, p_arrival timestamptz, p_queued integer,
     p_day date, p_jobs_today integer, p_bytes_today bigint, p_bytes bigint
 ) RETURNS genjobs.refusal
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     v_today date := (p_now AT TIME ZONE 'UTC')::date;
     v_fresh boolean := p_day >= v_today;

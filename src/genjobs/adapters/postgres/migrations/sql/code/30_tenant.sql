@@ -10,7 +10,7 @@ CREATE FUNCTION genjobs.create_job(
     p_metadata jsonb, p_now timestamptz, p_queue_timeout interval, p_run_timeout interval,
     p_run_asked boolean, p_retention interval, p_retention_asked boolean, p_key text,
     p_fingerprint bytea, p_key_life interval, p_sources jsonb, p_ingest_deadline timestamptz,
-    p_plan text, p_tenant_limits jsonb, p_user_limits jsonb
+    p_plan text, p_bytes bigint, p_tenant_limits jsonb, p_user_limits jsonb
 ) RETURNS TABLE (
     outcome text, job_id uuid, queue_position bigint, run_timeout interval, retention interval,
     whose text, what text, retry_after double precision,
@@ -24,17 +24,18 @@ DECLARE
     v_tenant genjobs.tenant_load;
     v_user genjobs.user_load;
     v_tenant_limits jsonb;
+    v_longest double precision;
     v_user_limits jsonb := p_user_limits;
     v_own_limits jsonb;
     v_plan text;
     v_refusal genjobs.refusal;
     v_today date := (p_now AT TIME ZONE 'UTC')::date;
-    v_bytes bigint;
     v_ready integer := (p_sources IS NULL)::integer;
     v_ahead double precision;
     v_pickable boolean;
+    v_overtakes boolean;
 BEGIN
-    PERFORM genjobs.use_tenant(p_tenant);
+    PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     -- From here on creates of one tenant take turns: a concurrent one under the same key has ended.
     SELECT * INTO v_tenant FROM genjobs.tenant_load
     WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
@@ -74,46 +75,43 @@ BEGIN
     END IF;
 
     -- Whoever gets another plan begins with its whole burst: what was waited for is another rate.
-    IF v_user.plan IS DISTINCT FROM v_plan THEN
+    IF v_user.user_id IS NULL OR v_user.plan IS DISTINCT FROM v_plan THEN
         v_user.arrival := '-infinity';
     END IF;
 
-    -- What may be asked for is the narrower of the two.
-    SELECT name INTO what FROM (VALUES
-        (1, 'priority', p_priority
-            > least((v_tenant_limits ->> 'max_priority')::integer,
-                    (v_user_limits ->> 'max_priority')::integer)),
-        (2, 'run_timeout_seconds', p_run_asked AND p_run_timeout
-            > interval '1 second' * least((v_tenant_limits ->> 'max_run_seconds')::float8,
-                                          (v_user_limits ->> 'max_run_seconds')::float8)),
-        (3, 'retention_seconds', p_retention_asked AND p_retention
-            > interval '1 second' * least((v_tenant_limits ->> 'max_retention_seconds')::float8,
-                                          (v_user_limits ->> 'max_retention_seconds')::float8))
-    ) AS asked (place, name, too_much) WHERE too_much ORDER BY place LIMIT 1;
-    IF FOUND THEN
+    -- What may be asked for is the narrower of the two. A comparison with NULL is no refusal.
+    IF p_priority > least((v_tenant_limits ->> 'max_priority')::integer,
+                          (v_user_limits ->> 'max_priority')::integer) THEN
+        what := 'priority';
+    END IF;
+    v_longest := least((v_tenant_limits ->> 'max_run_seconds')::float8,
+                       (v_user_limits ->> 'max_run_seconds')::float8);
+    run_timeout := least(p_run_timeout, interval '1 second' * v_longest);
+    IF p_run_asked AND run_timeout < p_run_timeout THEN
+        what := coalesce(what, 'run_timeout_seconds');
+    END IF;
+    v_longest := least((v_tenant_limits ->> 'max_retention_seconds')::float8,
+                       (v_user_limits ->> 'max_retention_seconds')::float8);
+    retention := least(p_retention, interval '1 second' * v_longest);
+    IF p_retention_asked AND retention < p_retention THEN
+        what := coalesce(what, 'retention_seconds');
+    END IF;
+    IF what IS NOT NULL THEN
         outcome := 'plan_limit';
         RETURN NEXT;
         RETURN;
     END IF;
-    run_timeout := least(p_run_timeout,
-        interval '1 second' * (v_tenant_limits ->> 'max_run_seconds')::float8,
-        interval '1 second' * (v_user_limits ->> 'max_run_seconds')::float8);
-    retention := least(p_retention,
-        interval '1 second' * (v_tenant_limits ->> 'max_retention_seconds')::float8,
-        interval '1 second' * (v_user_limits ->> 'max_retention_seconds')::float8);
 
-    SELECT coalesce(sum((f.value ->> 'bytes')::bigint), 0) INTO v_bytes
-    FROM jsonb_array_elements(p_inputs) f;
     v_refusal := genjobs.refuse(
         'tenant', v_tenant_limits, p_now, v_tenant.arrival, v_tenant.queued, v_tenant.day,
-        v_tenant.jobs_today, v_tenant.bytes_today, v_bytes);
+        v_tenant.jobs_today, v_tenant.bytes_today, p_bytes);
     IF v_refusal.outcome IS NULL AND v_user.user_id IS NOT NULL THEN
         v_refusal := genjobs.refuse(
             'user', v_user_limits, p_now, v_user.arrival, v_user.queued, v_user.day,
-            v_user.jobs_today, v_user.bytes_today, v_bytes);
+            v_user.jobs_today, v_user.bytes_today, p_bytes);
     ELSIF v_refusal.outcome IS NULL THEN
         v_refusal := genjobs.refuse(
-            'user', v_user_limits, p_now, '-infinity', 0, '-infinity', 0, 0, v_bytes);
+            'user', v_user_limits, p_now, '-infinity', 0, '-infinity', 0, 0, p_bytes);
     END IF;
     IF v_refusal.outcome IS NOT NULL THEN
         outcome := v_refusal.outcome;
@@ -124,22 +122,21 @@ BEGIN
         RETURN;
     END IF;
 
-    INSERT INTO genjobs.user_load AS u (
-        tenant_id, user_id, served, plan, weight, max_in_flight, queued, ready, arrival, day,
-        jobs_today, bytes_today
-    ) VALUES (
-        p_tenant, p_user, genjobs.first_turn(), v_plan, (v_user_limits ->> 'weight')::float8,
-        (v_user_limits ->> 'max_in_flight')::integer, 1, v_ready,
-        genjobs.arrival_after('-infinity', p_now, v_user_limits), v_today, 1, v_bytes
-    )
-    ON CONFLICT ON CONSTRAINT user_load_pkey DO UPDATE SET
-        plan = excluded.plan, weight = excluded.weight, max_in_flight = excluded.max_in_flight,
+    IF v_user.user_id IS NULL THEN
+        INSERT INTO genjobs.user_load (tenant_id, user_id, served)
+        VALUES (p_tenant, p_user, genjobs.first_turn());
+    END IF;
+    UPDATE genjobs.user_load u SET
+        plan = v_plan, weight = (v_user_limits ->> 'weight')::float8,
+        max_in_flight = (v_user_limits ->> 'max_in_flight')::integer,
         queued = u.queued + 1, ready = u.ready + v_ready,
         arrival = genjobs.arrival_after(v_user.arrival, p_now, v_user_limits),
         jobs_today = CASE WHEN u.day < v_today THEN 0 ELSE u.jobs_today END + 1,
-        bytes_today = CASE WHEN u.day < v_today THEN 0 ELSE u.bytes_today END + v_bytes,
+        bytes_today = CASE WHEN u.day < v_today THEN 0 ELSE u.bytes_today END + p_bytes,
         day = greatest(u.day, v_today)
-    RETURNING genjobs.ahead(u.arrival, p_now), u.pickable INTO v_ahead, v_pickable;
+    WHERE u.tenant_id = p_tenant AND u.user_id = p_user
+    RETURNING genjobs.ahead(u.arrival, p_now), u.pickable, u.ready
+    INTO v_ahead, v_pickable, v_ready;
     UPDATE genjobs.tenant_load t SET
         weight = (v_tenant_limits ->> 'weight')::float8,
         max_in_flight = (v_tenant_limits ->> 'max_in_flight')::integer,
@@ -148,7 +145,7 @@ BEGIN
             - coalesce(v_user.pickable, false)::integer,
         arrival = genjobs.arrival_after(t.arrival, p_now, v_tenant_limits),
         jobs_today = CASE WHEN t.day < v_today THEN 0 ELSE t.jobs_today END + 1,
-        bytes_today = CASE WHEN t.day < v_today THEN 0 ELSE t.bytes_today END + v_bytes,
+        bytes_today = CASE WHEN t.day < v_today THEN 0 ELSE t.bytes_today END + p_bytes,
         day = greatest(t.day, v_today)
     WHERE t.tenant_id = p_tenant;
     remaining := floor(0.000001 + (genjobs.tolerance(v_user_limits) - v_ahead)
@@ -179,15 +176,20 @@ BEGIN
     outcome := 'created';
     job_id := p_id;
     IF p_sources IS NULL THEN
-        queue_position := 1 + (
-            SELECT count(*) FROM (
+        SELECT o.rank > -p_priority INTO v_overtakes FROM genjobs.jobs o
+        WHERE o.tenant_id = p_tenant AND o.user_id = p_user AND o.ready
+        ORDER BY o.rank DESC, o.id DESC LIMIT 1;
+        IF v_overtakes THEN
+            SELECT 1 + count(*) INTO queue_position FROM (
                 SELECT 1 FROM genjobs.jobs o
                 WHERE o.tenant_id = p_tenant AND o.user_id = p_user
                   AND o.ready AND (o.rank, o.id) < ((-p_priority)::smallint, p_id)
                 ORDER BY o.rank, o.id
                 LIMIT 999
-            ) ahead
-        );
+            ) ahead;
+        ELSE  -- the last in line, so all the others are ahead: they need not be counted
+            queue_position := least(v_ready, 1000);
+        END IF;
     ELSE
         -- Locks a turn that is there, so that whoever ends its last ingest waits, and sees this one.
         INSERT INTO genjobs.ingest_turns AS t (tenant_id, user_id, served)

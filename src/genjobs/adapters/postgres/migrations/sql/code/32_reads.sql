@@ -4,7 +4,7 @@ CREATE FUNCTION genjobs.get_job(p_tenant uuid, p_job uuid, p_user text)
 RETURNS SETOF genjobs.job_views
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM genjobs.use_tenant(p_tenant);
+    PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT * FROM genjobs.job_views v
     WHERE v.tenant_id = p_tenant AND v.id = p_job AND (p_user IS NULL OR v.user_id = p_user);
 END $$;
@@ -15,7 +15,7 @@ CREATE FUNCTION genjobs.find_submitted(
 ) RETURNS TABLE (job_id uuid, fingerprint bytea)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM genjobs.use_tenant(p_tenant);
+    PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT i.job_id, i.fingerprint FROM genjobs.idempotency i
     WHERE i.tenant_id = p_tenant AND i.user_id = p_user AND i.key = p_key
       AND i.created_at > p_since;
@@ -29,7 +29,7 @@ CREATE FUNCTION genjobs.list_jobs(
 ) RETURNS SETOF genjobs.job_rows
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM genjobs.use_tenant(p_tenant);
+    PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     IF p_user IS NULL THEN
         RETURN QUERY SELECT * FROM genjobs.job_rows j
         WHERE j.tenant_id = p_tenant
@@ -59,7 +59,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_today date := (p_now AT TIME ZONE 'UTC')::date;
 BEGIN
-    PERFORM genjobs.use_tenant(p_tenant);
+    PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT 'tenant', NULL::text, p_tenant_limits || t.limits, l.queued, l.in_flight,
         CASE WHEN l.day < v_today THEN 0 ELSE l.jobs_today END,
         CASE WHEN l.day < v_today THEN 0 ELSE l.bytes_today END
@@ -82,7 +82,7 @@ CREATE FUNCTION genjobs.user_standing(p_tenant uuid, p_user text, p_user_limits 
 RETURNS TABLE (tokens_since timestamptz, browser_writes boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM genjobs.use_tenant(p_tenant);
+    PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT
         (SELECT c.not_before FROM genjobs.token_cutoffs c
          WHERE c.tenant_id = p_tenant AND c.user_id = p_user),
@@ -96,6 +96,6 @@ END $$;
 CREATE FUNCTION genjobs.tenant_narrowing(p_tenant uuid) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM genjobs.use_tenant(p_tenant);
+    PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN (SELECT t.narrowing FROM genjobs.tenants t WHERE t.id = p_tenant);
 END $$;
