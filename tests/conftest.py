@@ -8,9 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests import environment  # noqa: F401  (cleans the environment before anything reads it)
 
+# As it is without configuration, but with plain tracebacks: the pretty ones take seconds to draw.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 pytest_plugins = ["tests.postgres"]
 
 

@@ -85,15 +85,18 @@ class SubmitJob:
         check_media(submission.media, most=self.max_media)
         kinds = wanted_kinds(workflow, submission.media)
         idempotency = idempotency_of(submission, workflow)
+        # Before the look-up, which then finds what was accepted before the refusal.
+        denial = self.denials.of(owner, submission.plan)
         if idempotency is not None:
             earlier = await self.jobs.find_submitted(owner, idempotency, now=self.clock.now())
             if earlier is not None:
                 return Created(job=earlier, replayed=True)
-        self.denials.check(owner)
+        if denial is not None:
+            raise denial
         pending = await self._judge(submission.media, kinds)
         types = await self._types(submission.media, kinds)
 
-        now = self.clock.now()
+        now, asked_at = self.clock.now(), self.clock.monotonic()
         job_id = JobId(self.ids.uuid7(now))
         try:
             inputs = await self._store(owner, job_id, submission.media, types)
@@ -126,12 +129,13 @@ class SubmitJob:
             raise
         except GenjobsError as refusal:
             if isinstance(refusal, RateLimited):
-                self.denials.note(owner, refusal)
+                self.denials.note(owner, submission.plan, refusal, asked_at=asked_at)
             await self._forget(owner, job_id)
             raise
         if created.replayed:
             await self._forget(owner, job_id)
         else:
+            self.denials.forget(owner, submission.plan)
             self.signals.wake()
         return created
 

@@ -45,10 +45,18 @@ class Counts:
     """What has been used of a rate and of a day."""
 
     arrival: datetime = _LONG_AGO
+    #: The rate and burst that ``arrival`` is of.
+    paced: tuple[float | None, int | None] = (None, None)
     day: date = date.min
     jobs: int = 0
     bytes: int = 0
     served: int = 0
+
+    def pace(self, limits: Limits) -> None:
+        """Begin with the whole burst when the rate is another one now."""
+        paced = limits.submits_per_second, limits.submit_burst
+        if self.paced != paced:
+            self.arrival, self.paced = _LONG_AGO, paced
 
     def on(self, day: date) -> Counts:
         """Begin ``day`` unless it has begun; return self."""
@@ -130,6 +138,7 @@ class MemoryTenants:
         whose: tuple[TenantId | Owner, ...] = (owner.tenant_id, owner)
         pairs = list(zip(whose, both, queued, strict=True))
         for of, limits, waiting in pairs:
+            self.counts(of).pace(limits)
             _judge(self.counts(of), limits, waiting, count, job.created_at)
         for of, limits, _ in pairs:
             counts = self.counts(of).on(job.created_at.astimezone(UTC).date())

@@ -85,7 +85,11 @@ class PostgresTenancy:
             await connection.execute(
                 update(tenant_load)
                 .where(tenant_load.c.tenant_id == tenant_id)
-                .values(weight=effective.weight, max_in_flight=effective.max_in_flight)
+                .values(
+                    weight=effective.weight,
+                    max_in_flight=effective.max_in_flight,
+                    arrival=text("'-infinity'"),  # what was waited for is another rate
+                )
             )
         return limits
 

@@ -47,6 +47,7 @@ from genjobs.testing.contracts.small import (
     SignalsContract,
 )
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
+from genjobs.testing.contracts.token_codec import TokenCodecContract
 
 __all__ = [
     "INGEST_RULES",
@@ -79,5 +80,6 @@ __all__ = [
     "SignalsContract",
     "SignedFilesContract",
     "TenancyBackend",
+    "TokenCodecContract",
     "UrlFetcherContract",
 ]

@@ -85,7 +85,8 @@ BEGIN
     UPDATE genjobs.user_load SET
         plan = p_plan,
         weight = (p_limits ->> 'weight')::double precision,
-        max_in_flight = (p_limits ->> 'max_in_flight')::integer
+        max_in_flight = (p_limits ->> 'max_in_flight')::integer,
+        arrival = '-infinity'  -- of another rate, as in create_job
     WHERE tenant_id = p_tenant AND user_id = p_user
     RETURNING pickable INTO v_after;
     IF v_after <> v_before THEN
