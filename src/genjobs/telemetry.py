@@ -6,11 +6,12 @@ Which events exist is told where they happen; nothing here sends logs anywhere e
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -52,13 +53,26 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_STANDARD_ERROR),
         cache_logger_on_first_use=True,
     )
     # Libraries: their warnings only; httpx would log every URL with its query at INFO.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_STANDARD_ERROR)
     handler.setFormatter(_Masking("%(message)s"))
     logging.basicConfig(handlers=[handler], level=max(minimum, logging.WARNING))
+
+
+class _StandardError(io.TextIOBase):
+    """Standard error as it is when written to: loggers live longer than what it is bound to."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+_STANDARD_ERROR: Final = cast("TextIO", _StandardError())
 
 
 class _Masking(logging.Formatter):
