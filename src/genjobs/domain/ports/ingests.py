@@ -21,8 +21,8 @@ class IngestLedger(Protocol):
     execution holds the claim, and then answer ``STALE``. A repeat by the same execution must
     answer ``YOURS`` and change nothing; one that gave its claim back and was overtaken by another
     may be told ``STALE``. ``YOURS`` in answer to ``finish`` says that the inputs are the job's, so
-    it must not be said for another end of the claim. All methods raise ``Unavailable`` when the database
-    cannot be reached.
+    it must not be said for another end of the claim. All methods raise ``Unavailable`` when the
+    database cannot be reached.
     """
 
     async def claim(self, executions: Sequence[ExecutionId], *, now: datetime) -> Sequence[Ingest]:
@@ -30,7 +30,8 @@ class IngestLedger(Protocol):
         Claim due jobs, at most one for each execution offered.
 
         The users of all tenants take turns: nobody goes before one who came, and was served, before
-        them. A user or tenant at its bound is passed over. Each claim has the next number and a lease.
+        them. A user or tenant at its bound is passed over. Each claim has the next number and a
+        lease.
         """
 
     async def heartbeat(
