@@ -66,7 +66,7 @@ class PlainModel(PlainIngest):
 
     def cancel(self, job: JobRow) -> None:
         if job["status"] is JobStatus.QUEUED:
-            job["ingest"] = None
+            job["ingest"] = job["last_settled"] = None
             self._end(job, JobEvent.DEQUEUED, method="dequeued")
             job["cancelled"] = True
         elif job["status"] is JobStatus.RUNNING:
@@ -181,6 +181,8 @@ class PlainModel(PlainIngest):
                 self._charge(job, JobEvent.LOST, JobEvent.LOST_FOR_GOOD, "worker_lost")
             else:
                 self.fail_try(job, for_good=job["ingest"]["deadline"] <= self.now)
+                if job["finished"]:
+                    job["last_settled"] = None
             assert (rescue.owner, rescue.status) == (job["owner"], job["status"])
 
     def _lines(self) -> dict[Owner, list[JobRow]]:

@@ -19,10 +19,10 @@ class IngestLedger(Protocol):
 
     Fencing: ``finish``, ``refuse``, ``retry`` and ``release`` must change nothing unless the
     execution holds the claim, and then answer ``STALE``. A repeat by the same execution must
-    answer ``YOURS`` and change nothing; one that gave its claim back and was overtaken by another
-    may be told ``STALE``. ``YOURS`` in answer to ``finish`` says that the inputs are the job's, so
-    it must not be said for another end of the claim. All methods raise ``Unavailable`` when the
-    database cannot be reached.
+    answer ``YOURS`` and change nothing; one that gave its claim back may be told ``STALE`` once
+    another claim, a cancel or the deadline has come after it. ``YOURS`` in answer to ``finish``
+    says that the inputs are the job's, so it must not be said for another end of the claim. All
+    methods raise ``Unavailable`` when the database cannot be reached.
     """
 
     async def claim(self, executions: Sequence[ExecutionId], *, now: datetime) -> Sequence[Ingest]:
