@@ -15,9 +15,15 @@ CREATE FUNCTION genjobs.drop_ingest(p_tenant uuid, p_user text, p_job uuid) RETU
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     DELETE FROM genjobs.ingests WHERE tenant_id = p_tenant AND job_id = p_job;
+    -- Two looks, since each part of a user's ingests has an index; one would walk the tenant's.
     DELETE FROM genjobs.ingest_turns t
     WHERE t.tenant_id = p_tenant AND t.user_id = p_user AND NOT EXISTS (
-        SELECT 1 FROM genjobs.ingests g WHERE g.tenant_id = p_tenant AND g.user_id = p_user);
+        SELECT 1 FROM genjobs.ingests g
+        WHERE g.tenant_id = p_tenant AND g.user_id = p_user AND g.execution_id IS NULL
+    ) AND NOT EXISTS (
+        SELECT 1 FROM genjobs.ingests g
+        WHERE g.tenant_id = p_tenant AND g.user_id = p_user AND g.execution_id IS NOT NULL
+    );
 END $$;
 
 -- Claim as many jobs as executions are offered: the users take turns, none has more than its
