@@ -13,6 +13,7 @@ from genjobs.api.answers import JobOut, JobPageOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of
 from genjobs.api.openapi import body_of, problem_responses
+from genjobs.api.routing import TextRoute
 from genjobs.api.schemas import JobCreate, JobListQuery
 from genjobs.api.throttle import NOT_MODIFIED_DISCOUNT, fields, used_up
 from genjobs.api.views import job_json, page_json
@@ -21,7 +22,7 @@ from genjobs.domain.errors import NotFound, RateLimited, ScopeMissing
 from genjobs.domain.ids import JobId, job_text, parse_job_id
 from genjobs.domain.tenancy import Principal, Scope
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"], route_class=TextRoute)
 
 #: Above this a body is parsed and decoded in a thread, so that other requests are not held up.
 _BIG_BODY: Final = 128 * 1024

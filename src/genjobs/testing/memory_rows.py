@@ -52,8 +52,9 @@ class Row:
     queue_timeout: timedelta
     eligible_at: datetime | None
     ingest: IngestState | None = None
-    #: Executions whose claim of the ingest is settled, for repeats after a lost answer.
-    ingested_by: set[ExecutionId] = field(default_factory=set)
+    #: Executions whose claim of the ingest is settled, and whether by finishing it: for repeats
+    #: after a lost answer.
+    ingested_by: dict[ExecutionId, bool] = field(default_factory=dict)
     version: int = 1
     charged: int = 0
     slot: Slot | None = None

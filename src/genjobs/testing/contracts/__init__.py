@@ -24,11 +24,8 @@ from genjobs.testing.contracts.artifact_store import (
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
-from genjobs.testing.contracts.ingest_ledger import (
-    INGEST_RULES,
-    IngestBackend,
-    IngestLedgerContract,
-)
+from genjobs.testing.contracts.ingest_backend import INGEST_RULES, IngestBackend
+from genjobs.testing.contracts.ingest_ledger import IngestLedgerContract
 from genjobs.testing.contracts.inspection import MediaInspectorContract
 from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract

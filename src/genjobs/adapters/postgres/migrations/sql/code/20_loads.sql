@@ -30,13 +30,14 @@ DECLARE
     v_before boolean;
     v_after boolean;
 BEGIN
-    SELECT pickable INTO v_before FROM genjobs.user_load
-    WHERE tenant_id = p_tenant AND user_id = p_user;
     UPDATE genjobs.user_load SET
         queued = queued + p_queued, ready = ready + p_ready, in_flight = in_flight + p_in_flight,
         served = coalesce(p_turn, served)
     WHERE tenant_id = p_tenant AND user_id = p_user
-    RETURNING pickable INTO v_after;
+    -- What pickable was, told from what is returned: it saves a look at the row before.
+    RETURNING pickable, ready - p_ready > 0
+        AND (max_in_flight IS NULL OR in_flight - p_in_flight < max_in_flight)
+    INTO v_after, v_before;
     UPDATE genjobs.tenant_load SET
         queued = queued + p_queued, in_flight = in_flight + p_in_flight,
         ready_users = ready_users + v_after::integer - v_before::integer,
