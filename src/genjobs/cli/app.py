@@ -28,6 +28,8 @@ db = typer.Typer(name="db", help="The database's schema.", no_args_is_help=True)
 app.add_typer(db)
 nodes = typer.Typer(name="nodes", help="The node classes that workflows may use.")
 app.add_typer(nodes)
+dispatch = typer.Typer(name="dispatch", help="Giving jobs to workers.", no_args_is_help=True)
+app.add_typer(dispatch)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output")]
 Host = Annotated[str, typer.Option(help="Address to listen on")]
@@ -78,24 +80,24 @@ def supervise(
     once: Annotated[bool, typer.Option(help="Do what is due and exit")] = False,
     as_json: Json = False,
 ) -> None:
-    """Expire queued jobs and rescue those whose worker is lost."""
-    from genjobs.cli import serving
+    """Expire queued jobs, rescue those whose worker is lost, see cancels through."""
+    from genjobs.cli import supervising
 
     settings = _settings()
     if not once:
-        _run(serving.supervise(settings))
+        _run(supervising.supervise(settings))
         return
-    tick = _run(serving.supervise_once(settings))
+    tick = _run(supervising.supervise_once(settings))
     if as_json:
         _print(tick)
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show queue, slots and open cancels."""
-    from genjobs.cli import serving
+    """Show queue, slots, open cancels, what was rescued, and when a supervisor looked last."""
+    from genjobs.cli import supervising
 
-    found = _run(serving.overview(_settings()))
+    found = _run(supervising.overview(_settings()))
     if as_json:
         _print(found)
         return
@@ -154,6 +156,22 @@ def db_check() -> None:
     from genjobs.cli import serving
 
     _run(serving.check_database(_settings()))
+
+
+@dispatch.command("pause")
+def dispatch_pause() -> None:
+    """Give no job to any worker until it is resumed; what runs goes on, and submits are taken."""
+    from genjobs.cli import supervising
+
+    _run(supervising.pause(_settings()))
+
+
+@dispatch.command("resume")
+def dispatch_resume() -> None:
+    """Give jobs to workers again."""
+    from genjobs.cli import supervising
+
+    _run(supervising.resume(_settings()))
 
 
 @nodes.callback()

@@ -16,6 +16,7 @@ from genjobs.domain.ports.access import (
 )
 from genjobs.domain.ports.artifacts import (
     ArtifactStore,
+    ListedFile,
     SignedFile,
     SignedFiles,
 )
@@ -42,6 +43,10 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.supervision import (
+    Supervision,
+    WorkerControl,
+)
 from genjobs.domain.ports.system import (
     Authenticator,
     Clock,
@@ -59,6 +64,7 @@ __all__ = [
     "JobLedger",
     "JobStore",
     "KeyDirectory",
+    "ListedFile",
     "MediaFacts",
     "MediaInspector",
     "MediaProbe",
@@ -71,8 +77,10 @@ __all__ = [
     "SignedFile",
     "SignedFiles",
     "StopSignal",
+    "Supervision",
     "TenantDirectory",
     "TokenCodec",
     "UrlFetcher",
+    "WorkerControl",
     "WorkflowEngine",
 ]
