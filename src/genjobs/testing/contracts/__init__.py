@@ -35,6 +35,7 @@ from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
 from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
     ClockContract,
@@ -42,7 +43,13 @@ from genjobs.testing.contracts.small import (
     MediaProbeContract,
     SignalsContract,
 )
+from genjobs.testing.contracts.supervision import (
+    SupervisionContract,
+    SupervisionOutageContract,
+)
+from genjobs.testing.contracts.supervision_backend import SupervisionBackend
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
+from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerControlContract
 
 __all__ = [
     "INGEST_RULES",
@@ -51,6 +58,7 @@ __all__ = [
     "ArtifactStoreContract",
     "AuthenticatorContract",
     "ClockContract",
+    "ControlledWorkers",
     "EngineBasicsContract",
     "EngineContract",
     "EngineOutageContract",
@@ -72,6 +80,11 @@ __all__ = [
     "ResolverContract",
     "SignalsContract",
     "SignedFilesContract",
+    "SilentCancelsContract",
+    "SupervisionBackend",
+    "SupervisionContract",
+    "SupervisionOutageContract",
     "TenancyBackend",
     "UrlFetcherContract",
+    "WorkerControlContract",
 ]
