@@ -30,7 +30,7 @@ class Patience:
     #: The same for a worker that gives signs of life and does not stop.
     deafness: timedelta
     #: Between two orders to end a worker, and how many are given for one attempt.
-    pause: timedelta = timedelta(seconds=4)
+    pause: timedelta
     most_terminations: int = 3
 
     @classmethod
@@ -46,6 +46,7 @@ class Patience:
             longest_gap=(deadlines.lease - deadlines.heartbeat) / 2,
             silence=deadlines.lease / 2,
             deafness=4 * deadlines.cancel_grace,
+            pause=deadlines.lease / 8,
         )
 
 
