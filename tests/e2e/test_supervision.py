@@ -57,8 +57,7 @@ async def test_pause_holds_jobs_back_and_is_shown(open_folder: Path) -> None:
         running(open_folder, "serve", "--port", "0") as serve,
         client(await base_url(serve)) as http,
     ):
-        for _ in range(2):
-            await printed(open_folder, "dispatch", "pause")
+        await printed(open_folder, "dispatch", "pause")
         job = (await http.post("/v1/jobs", json=body(a_workflow()))).raise_for_status().json()
         await asyncio.sleep(1)
         status = await printed(open_folder, "status", "--json")
