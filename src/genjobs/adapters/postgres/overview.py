@@ -9,11 +9,13 @@ _COUNTED: Final = 10_000
 #: Among so many that expire next the oldest is looked for.
 _AGED: Final = 1000
 
+# Each order is an index's, so that the planner never reads all jobs for the few that wait.
 OVERVIEW: Final = f"""
 SELECT
     w.*,
     (SELECT count(*) FROM (
-        SELECT 1 FROM genjobs.jobs WHERE status = 'queued' LIMIT {_COUNTED}) q) AS queued,
+        SELECT 1 FROM genjobs.jobs j WHERE j.status = 'queued'
+        ORDER BY j.queue_deadline LIMIT {_COUNTED}) q) AS queued,
     (SELECT extract(epoch FROM $1::timestamptz - j.not_before)::double precision
      FROM genjobs.jobs j WHERE j.ready ORDER BY j.not_before LIMIT 1) AS oldest_eligible_seconds,
     (SELECT extract(epoch FROM $1::timestamptz - min(q.created_at))::double precision FROM (

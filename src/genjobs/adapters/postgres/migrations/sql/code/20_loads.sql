@@ -105,8 +105,10 @@ DECLARE
 BEGIN
     -- Each kind by the index that holds only it, not by a walk of all jobs that the tenant ever had.
     WITH present AS (
-        SELECT j.user_id, 1 AS queued, 0 AS in_flight, 1 AS ready FROM genjobs.jobs j
-        WHERE j.tenant_id = p_tenant AND j.ready
+        (SELECT j.user_id, 1 AS queued, 0 AS in_flight, 1 AS ready FROM genjobs.jobs j
+         WHERE j.tenant_id = p_tenant AND j.ready
+         -- The order is jobs_user_ready's: it holds this tenant's apart.
+         ORDER BY j.tenant_id, j.user_id, j.rank, j.id)
         UNION ALL
         SELECT j.user_id, 1, 0, 0 FROM genjobs.jobs j
         WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
