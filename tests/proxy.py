@@ -30,6 +30,8 @@ class Proxy:
     latency: float = 0.0
     #: Set: everything is swallowed and connections stay open, as behind a dead NAT entry.
     silent: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set: connections are reset at once, as by a server that is down.
+    down: asyncio.Event = field(default_factory=asyncio.Event)
     #: The next statement that holds this text reaches the server and is carried out; its answer
     #: does not come back, and the connection is reset.
     cut_reply_of: bytes | None = None
@@ -58,6 +60,9 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        if proxy.down.is_set():
+            back.transport.abort()
+            return
         far, there = await connect()
         proxy.connections.update((back, there))
         armed = asyncio.Event()

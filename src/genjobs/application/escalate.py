@@ -7,8 +7,10 @@ became of the worker. Its neighbours are queued again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
@@ -18,7 +20,9 @@ from genjobs.domain.ids import job_text
 from genjobs.domain.ports import Clock, Supervision, WorkerControl
 from genjobs.domain.supervision import Patience, SilentCancel, Termination
 
-_BATCH = 20  # each may take seconds; the next tick goes on
+_BATCH: Final = 20  # each may take seconds; the next tick goes on
+_LOOKS: Final = 3
+_PAUSE: Final = 0.05  # seconds
 _log = structlog.get_logger(__name__)
 
 
@@ -47,9 +51,19 @@ class EscalateCancels:
             )
             last = cancel.terminations >= self.patience.most_terminations
             if seen is not Termination.UNKNOWN or last:
-                now = self.clock.now()  # it may have taken a while
-                done += await self.supervision.end_silent(cancel, seen, now=now)
+                done += await self._end(cancel, seen)
         return done
+
+    async def _end(self, cancel: SilentCancel, seen: Termination) -> Sequence[Rescue]:
+        # A slot that somebody has locked at the moment is passed over. Another look gets it, and
+        # the next tick would no longer see that it was ended from here.
+        ended: list[Rescue] = []
+        for _ in range(_LOOKS):
+            ended += await self.supervision.end_silent(cancel, seen, now=self.clock.now())
+            if any(rescue.job_id == cancel.execution.job_id for rescue in ended):
+                break
+            await asyncio.sleep(_PAUSE)
+        return ended
 
     async def _terminate(self, cancel: SilentCancel) -> Termination:
         if cancel.call_id is None:

@@ -15,10 +15,13 @@ async def set_window(owner_url: str, size: int) -> None:
     Slots in use above it are not given out again; the supervisor's next tick after they have become
     free removes them.
     """
-    async with OwnerDatabase(owner_url).transaction() as connection:
+    database = OwnerDatabase(owner_url)
+    # By itself: who holds this row must not wait for slots, which dispatchers lock before.
+    async with database.transaction() as connection:
+        await connection.execute(update(supervision).values(window_size=size))
+    async with database.transaction() as connection:
         # Two at once would both count and both insert.
         await connection.execute(select(func.pg_advisory_xact_lock(0x736C6F7473)))
-        await connection.execute(update(supervision).values(window_size=size))
         present = set(await connection.scalars(select(slots.c.slot_no)))
         missing = [{"slot_no": number} for number in range(1, size + 1) if number not in present]
         if missing:

@@ -112,7 +112,8 @@ END $$;
 
 CREATE FUNCTION genjobs.start_attempt(
     p_tenant uuid, p_job uuid, p_attempt integer, p_execution uuid, p_now timestamptz,
-    p_lease interval, p_call_id text
+    p_lease interval,
+    p_call_id text DEFAULT NULL  -- workers of the version before do not say
 ) RETURNS TABLE (document bytea, inputs jsonb, run_timeout interval, cancel_requested boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 #variable_conflict use_column
