@@ -199,8 +199,9 @@ BEGIN
         CONTINUE WHEN NOT FOUND;  -- the next tick looks again
         SELECT * INTO v_ingest FROM genjobs.ingests g
         WHERE g.tenant_id = v_due.tenant_id AND g.job_id = v_due.job_id
-          AND (g.deadline <= p_now OR g.lease_expires_at <= v_lapsed);
-        CONTINUE WHEN NOT FOUND;
+          AND (g.deadline <= p_now OR g.lease_expires_at <= v_lapsed)
+        FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;  -- renewed or settled since, or at this moment
         IF v_ingest.deadline <= p_now OR v_ingest.tries + 1 >= p_max_tries THEN
             PERFORM genjobs.fail_ingest(v_ingest, p_now, p_error);
             status := 'failed';
