@@ -20,7 +20,7 @@ async def main(conninfo: str, jobs: int) -> None:
         connector=procrastinate.PsycopgConnector(conninfo=conninfo, min_size=4, max_size=12)
     )
 
-    @app.task(queue="bench")
+    @app.task(queue="bench")  # type: ignore[untyped-decorator]
     async def nothing() -> None:
         """Do nothing."""
 

@@ -17,7 +17,8 @@ BROKEN = {
     """,
     "a free slot remembers": """
         SELECT 1 FROM genjobs.slots WHERE job_id IS NULL AND num_nonnulls(
-            tenant_id, attempt, execution_id, start_deadline, lease_expires_at, phase, progress) > 0
+            tenant_id, attempt, execution_id, start_deadline, lease_expires_at, phase, progress,
+            call_id, terminate_after) + terminations > 0
     """,
     "an end without a time, or a time without an end": """
         SELECT 1 FROM genjobs.jobs WHERE (finished_at IS NOT NULL) <>
@@ -37,6 +38,11 @@ BROKEN = {
         SELECT 1 FROM genjobs.jobs j WHERE j.status = 'queued' AND j.charged <> (
             SELECT count(*) FROM genjobs.attempts a
             WHERE (a.tenant_id, a.job_id) = (j.tenant_id, j.id) AND a.charged)
+    """,
+    "a job waits for media without an ingest, or has one without waiting": """
+        SELECT 1 FROM genjobs.jobs j FULL JOIN genjobs.ingests g
+            ON (g.tenant_id, g.job_id) = (j.tenant_id, j.id)
+        WHERE (g.job_id IS NOT NULL) <> (j.status = 'queued' AND NOT j.eligible)
     """,
     "a user's counts are not what there is": """
         SELECT 1 FROM genjobs.user_load l FULL JOIN (

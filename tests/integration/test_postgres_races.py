@@ -17,8 +17,10 @@ import pytest
 
 from genjobs.adapters.postgres import (
     Pool,
+    PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
+    PostgresSupervision,
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
@@ -26,6 +28,7 @@ from genjobs.domain.attempts import Beat
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import ExecutionId
+from genjobs.domain.ingests import IngestRules
 from genjobs.domain.job import Progress
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.tenancy import Owner
@@ -58,21 +61,21 @@ async def owners(database: Database) -> list[Owner]:
 async def test_any_interleaving_leaves_rows_that_agree(
     database: Database, pools: tuple[Pool, Pool], owners: list[Owner], seed: int
 ) -> None:
-    world = _world(pools, owners, seed)
+    world = make_world(pools, owners, seed)
 
     async def client() -> None:
         for _ in range(_STEPS):
             await world.step()
 
     await asyncio.gather(*(client() for _ in range(_CLIENTS)))
-    await _check(database, world)
+    await check(database, world)
     assert world.completed  # the walk got to the interesting places
 
 
 async def test_connections_cut_at_random_leave_rows_that_agree(
     database: Database, pools: tuple[Pool, Pool], owners: list[Owner]
 ) -> None:
-    world = _world(pools, owners, 99)
+    world = make_world(pools, owners, 99)
     outages = 0
     done = asyncio.Event()
 
@@ -97,14 +100,14 @@ async def test_connections_cut_at_random_leave_rows_that_agree(
     await asyncio.gather(*(client() for _ in range(_CLIENTS)))
     done.set()
     await cutting
-    await _check(database, world)
+    await check(database, world)
     assert outages
 
 
 async def test_cancel_that_meets_a_dispatch_frees_the_slot_it_gave(
     database: Database, pools: tuple[Pool, Pool], owners: list[Owner]
 ) -> None:
-    world = _world(pools, owners, 0)
+    world = make_world(pools, owners, 0)
     await world.create()
     dispatcher = await asyncpg.connect(**connect_arguments(database.worker))
     try:
@@ -125,7 +128,7 @@ async def test_cancel_that_meets_a_dispatch_frees_the_slot_it_gave(
         await cancelling
     finally:
         await dispatcher.close()
-    await _check(database, world)
+    await check(database, world)
 
 
 async def test_signs_of_life_cost_no_index_and_do_not_bloat(
@@ -133,7 +136,7 @@ async def test_signs_of_life_cost_no_index_and_do_not_bloat(
 ) -> None:
     await database.execute("SELECT pg_stat_reset_single_table_counters('genjobs.slots'::regclass)")
     async with open_pool(database.api) as api, open_pool(database.worker) as worker:
-        world = _world((api, worker), owners, 0)
+        world = make_world((api, worker), owners, 0)
         await world.create()
         [assignment] = await world.ledger.dispatch(now=BEGINNING, limit=1)
         started = await world.ledger.start(assignment, ExecutionId(uuid4()), now=BEGINNING)
@@ -157,16 +160,24 @@ async def _slot_updates(database: Database) -> asyncpg.Record:
     return row
 
 
-def _world(pools: tuple[Pool, Pool], owners: list[Owner], seed: int) -> JobWalk:
-    # Short enough that leases and starts are missed within the walk.
-    deadlines = Deadlines(lease=timedelta(seconds=60), start=timedelta(seconds=60), max_attempts=2)
+#: Short enough that leases and starts are missed within the walk.
+DEADLINES = Deadlines(lease=timedelta(seconds=60), start=timedelta(seconds=60), max_attempts=2)
+
+
+def make_world(pools: tuple[Pool, Pool], owners: list[Owner], seed: int) -> JobWalk:
     api, worker = pools
+    rules = IngestRules(lease=timedelta(seconds=60), deadline=timedelta(minutes=5), tries=2)
     return JobWalk(
-        PostgresJobStore(api), PostgresJobLedger(worker, deadlines), owners, random.Random(seed)
+        store=PostgresJobStore(api),
+        ledger=PostgresJobLedger(worker, DEADLINES),
+        ingests=PostgresIngestLedger(worker, rules),
+        supervision=PostgresSupervision(worker, DEADLINES),
+        owners=owners,
+        chance=random.Random(seed),
     )
 
 
-async def _check(database: Database, world: JobWalk) -> None:
+async def check(database: Database, world: JobWalk) -> None:
     [stat] = await database.execute(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = $1", database.name
     )

@@ -27,7 +27,7 @@ from genjobs.testing.clock import BEGINNING
 from tests.postgres import Database
 
 #: What holds no data of tenants.
-_OPEN = {"alembic_version"}
+_OPEN = {"alembic_version", "supervision"}
 
 
 @pytest.fixture
@@ -87,6 +87,28 @@ async def test_every_table_is_walled_in(database: Database) -> None:
             for policy in policies
             if policy["tablename"] == table["name"]
         )
+
+
+async def test_what_supervisors_share_is_out_of_the_apis_reach(database: Database) -> None:
+    """The row is of no tenant: neither rights nor a policy lead the API's role to it."""
+    connection = await asyncpg.connect(**connect_arguments(database.api))
+    try:
+        for statement in (
+            "SELECT 1 FROM genjobs.supervision",
+            "UPDATE genjobs.supervision SET paused_at = now()",
+            "SELECT genjobs.resume_dispatch()",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+    [walls] = await database.execute(
+        "SELECT bool_and(relrowsecurity AND relforcerowsecurity) AS up, "
+        "(SELECT count(*) FROM pg_policies WHERE tablename = 'supervision' "
+        " AND roles && '{genjobs_api,public}') AS leading_in "
+        "FROM pg_class WHERE oid = 'genjobs.supervision'::regclass"
+    )
+    assert tuple(walls) == (True, 0)
 
 
 @pytest.mark.parametrize("named", [None, "", "00000000-0000-0000-0000-000000000000"])

@@ -125,7 +125,7 @@ class SubmitJob:
         try:
             created = await self.jobs.create(new)
         except Unavailable:
-            # The job may exist: its inputs must stay. Files without a row are swept later.
+            # The job may exist: its inputs must stay. If it does not, the sweep takes them.
             raise
         except GenjobsError as refusal:
             if isinstance(refusal, RateLimited):
@@ -220,7 +220,7 @@ class SubmitJob:
         try:
             await self.artifacts.delete_prefix(job_prefix(owner, job_id))
         except Unavailable:
-            # Not the caller's trouble; files without a row are found and removed later.
+            # Not the caller's trouble: the sweep removes them.
             _log.warning("submit.inputs_left_behind", job_id=str(job_id))
 
 

@@ -16,6 +16,7 @@ from genjobs.application.cancel import CancelJob
 from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
 from genjobs.application.denials import Denials
+from genjobs.application.escalate import EscalateCancels
 from genjobs.application.genjobs import Genjobs
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
@@ -24,6 +25,7 @@ from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
+from genjobs.application.sweep import SweepFiles
 from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters
 from genjobs.bootstrap.administration import (
@@ -35,6 +37,7 @@ from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
+from genjobs.domain.supervision import Patience
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 
@@ -152,10 +155,19 @@ async def build_ingester(adapters: Adapters) -> Ingester:
 
 async def build_supervisor(adapters: Adapters) -> Supervise:
     """Return the supervisor."""
+    supervision, clock = await adapters.supervision(), adapters.clock()
     return Supervise(
         ledger=await adapters.ledger(),
         ingests=await adapters.ingests(),
-        clock=adapters.clock(),
+        supervision=supervision,
+        escalate=EscalateCancels(
+            supervision=supervision,
+            workers=adapters.workers(),
+            clock=clock,
+            patience=Patience.of(adapters.settings.deadlines()),
+        ),
+        sweep=SweepFiles(artifacts=adapters.artifacts(), supervision=supervision, clock=clock),
+        clock=clock,
         signals=adapters.signals(),
     )
 
@@ -208,10 +220,16 @@ async def open_genjobs(
 
 @asynccontextmanager
 async def open_worker(
-    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters, *, alone: bool = False
 ) -> AsyncIterator[PullWorker]:
-    """Open a worker process's part."""
+    """
+    Open a worker's part of a process.
+
+    ``alone``: it is all of it, so that a supervisor may kill the process when the worker does not
+    answer a cancel.
+    """
     async with open_adapters(settings or load_settings(), adapters) as opened:
+        opened.worker_is_alone = alone
         yield await build_worker(opened)
 
 

@@ -9,34 +9,27 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
-from genjobs.bootstrap.preparing import DatabaseUrls, prepare_database
+from genjobs.bootstrap.database import DatabaseAdapters
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
-from genjobs.settings import Environment, Settings
 
 if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
-    from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         ArtifactStore,
         Clock,
         IdSource,
-        IngestLedger,
-        JobLedger,
-        JobStore,
-        KeyDirectory,
         MediaInspector,
         MediaProbe,
         Signals,
         SignedFiles,
-        TenantDirectory,
         TokenCodec,
         UrlFetcher,
+        WorkerControl,
         WorkflowEngine,
     )
 
@@ -44,17 +37,13 @@ _T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
 
 
-class Adapters:
+class Adapters(DatabaseAdapters):
     """
     Opens what the settings name, each thing once; leaving the context closes all of it.
 
     A subclass that returns something else for a port is how tests and other deployments differ.
+    What the database holds is in the class that this one extends.
     """
-
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
-        self.settings = settings
-        self._stack = stack
-        self._opened: dict[str, Any] = {}
 
     # -- system -------------------------------------------------------------------------------
 
@@ -106,101 +95,11 @@ class Adapters:
         """Return the node classes that workflows may use."""
         return self._once("catalogue", lambda: node_catalogue(self.settings))
 
-    # -- database -----------------------------------------------------------------------------
+    def workers(self) -> WorkerControl:
+        """Return what ends workers that do not answer."""
+        from genjobs.adapters.local.processes import LocalWorkerControl
 
-    async def database_urls(self) -> DatabaseUrls:
-        """Return the database's URLs; the embedded one is started and migrated first."""
-        if "urls" in self._opened:
-            urls: DatabaseUrls = self._opened["urls"]
-            return urls
-        settings = self.settings
-        if settings.embedded_database:
-            urls = await self._start_embedded()
-        else:
-            worker, owner = settings.worker_database_url, settings.owner_database_url
-            assert worker is not None  # noqa: S101  (the settings refuse it)
-            urls = DatabaseUrls(
-                api=settings.database_url.get_secret_value(),
-                worker=worker.get_secret_value(),
-                owner=owner.get_secret_value() if owner else None,
-            )
-        self._opened["urls"] = urls
-        return urls
-
-    async def _start_embedded(self) -> DatabaseUrls:
-        from genjobs.adapters.local.embedded_postgres import embedded_postgres
-
-        directory = self.settings.data_directory / "postgres"
-        started = await self._stack.enter_async_context(embedded_postgres(directory))
-        await prepare_database(self.settings, started.owner)
-        return DatabaseUrls(api=started.api, worker=started.worker, owner=started.owner)
-
-    async def jobs(self) -> JobStore:
-        """Return the tenant's side of the jobs."""
-        if "jobs" not in self._opened:
-            from genjobs.adapters.postgres import PostgresJobStore
-
-            pool = await self._api_pool()
-            store = PostgresJobStore(pool, self.settings.default_limits())
-            if self.settings.env is Environment.PRODUCTION:
-                await store.refuse_powerful_role()
-            self._opened["jobs"] = store
-        jobs: JobStore = self._opened["jobs"]
-        return jobs
-
-    async def ledger(self) -> JobLedger:
-        """Return the system's side of the jobs."""
-        from genjobs.adapters.postgres import PostgresJobLedger
-
-        pool = await self._worker_pool()
-        return self._once("ledger", lambda: PostgresJobLedger(pool, self.settings.deadlines()))
-
-    async def ingests(self) -> IngestLedger:
-        """Return the ingests of all tenants."""
-        from genjobs.adapters.postgres import PostgresIngestLedger
-
-        pool = await self._worker_pool()
-        return self._once(
-            "ingests", lambda: PostgresIngestLedger(pool, self.settings.ingest_rules())
-        )
-
-    async def keys(self) -> KeyDirectory:
-        """Return the keys of all tenants."""
-        from genjobs.adapters.postgres import PostgresKeyDirectory
-
-        pool = await self._api_pool()
-        return self._once("keys", lambda: PostgresKeyDirectory(pool))
-
-    async def tenants(self) -> TenantDirectory:
-        """Return the rules and counts of tenants."""
-        from genjobs.adapters.postgres import PostgresTenantDirectory
-
-        pool = await self._api_pool()
-        return self._once(
-            "tenants", lambda: PostgresTenantDirectory(pool, self.settings.default_limits())
-        )
-
-    async def _api_pool(self) -> Pool:
-        if "api_pool" not in self._opened:
-            from genjobs.adapters.postgres import open_pool
-
-            urls = await self.database_urls()
-            self._opened["api_pool"] = await self._stack.enter_async_context(
-                open_pool(urls.api, size=self.settings.database_pool_size)
-            )
-        pool: Pool = self._opened["api_pool"]
-        return pool
-
-    async def _worker_pool(self) -> Pool:
-        if "worker_pool" not in self._opened:
-            from genjobs.adapters.postgres import open_pool
-
-            urls = await self.database_urls()
-            self._opened["worker_pool"] = await self._stack.enter_async_context(
-                open_pool(urls.worker, size=self.settings.database_pool_size)
-            )
-        pool: Pool = self._opened["worker_pool"]
-        return pool
+        return self._once("workers", LocalWorkerControl)
 
     # -- files --------------------------------------------------------------------------------
 
@@ -278,12 +177,6 @@ class Adapters:
             )
         engine: WorkflowEngine = self._opened["engine"]
         return engine
-
-    def _once(self, name: str, make: Callable[[], _T]) -> _T:
-        if name not in self._opened:
-            self._opened[name] = make()
-        made: _T = self._opened[name]
-        return made
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -26,6 +26,8 @@ nodes = typer.Typer(name="nodes", help="The node classes that workflows may use.
 app.add_typer(nodes)
 for group in (tenants, keys, plans, issuers, tokens):
     app.add_typer(group)
+dispatch = typer.Typer(name="dispatch", help="Giving jobs to workers.", no_args_is_help=True)
+app.add_typer(dispatch)
 
 Host = Annotated[str, typer.Option(help="Address to listen on")]
 
@@ -75,24 +77,24 @@ def supervise(
     once: Annotated[bool, typer.Option(help="Do what is due and exit")] = False,
     as_json: Json = False,
 ) -> None:
-    """Expire queued jobs and rescue those whose worker is lost."""
-    from genjobs.cli import serving
+    """Expire queued jobs, rescue those whose worker is lost, see cancels through."""
+    from genjobs.cli import supervising
 
     settings = load_settings()
     if not once:
-        run(serving.supervise(settings))
+        run(supervising.supervise(settings))
         return
-    tick = run(serving.supervise_once(settings))
+    tick = run(supervising.supervise_once(settings))
     if as_json:
         print_json(tick)
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show queue, slots and open cancels."""
-    from genjobs.cli import serving
+    """Show queue, slots, open cancels, what was rescued, and when a supervisor looked last."""
+    from genjobs.cli import supervising
 
-    found = run(serving.overview(load_settings()))
+    found = run(supervising.overview(load_settings()))
     if as_json:
         print_json(found)
         return
@@ -150,6 +152,22 @@ def db_check() -> None:
     from genjobs.cli import serving
 
     run(serving.check_database(load_settings()))
+
+
+@dispatch.command("pause")
+def dispatch_pause() -> None:
+    """Give no job to any worker until it is resumed; what runs goes on, and submits are taken."""
+    from genjobs.cli import supervising
+
+    run(supervising.pause(load_settings()))
+
+
+@dispatch.command("resume")
+def dispatch_resume() -> None:
+    """Give jobs to workers again."""
+    from genjobs.cli import supervising
+
+    run(supervising.resume(load_settings()))
 
 
 @nodes.callback()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -85,7 +84,7 @@ async def serve(
                 _log.info("api.listening", address=base_url)
                 if ready is not None:
                     ready(base_url, stop)
-                await _first(serving, stop)
+                await first_of(serving, stop)
                 stop.set()
                 server.should_exit = True
                 for task in beside:
@@ -116,7 +115,7 @@ async def _beside(
 
 async def work(settings: Settings) -> None:
     """Run a worker until told to stop; its current job is then given back."""
-    async with stopping() as stop, bootstrap.open_worker(settings) as pull:
+    async with stopping() as stop, bootstrap.open_worker(settings, alone=True) as pull:
         await pull.run(stop)
 
 
@@ -124,33 +123,6 @@ async def ingest(settings: Settings) -> None:
     """Fetch media until told to stop; what is being fetched then is given back."""
     async with stopping() as stop, bootstrap.open_ingester(settings) as fetch:
         await fetch.run(stop)
-
-
-async def supervise(settings: Settings) -> None:
-    """Run a supervisor until told to stop."""
-    async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
-        supervisor = await bootstrap.build_supervisor(adapters)
-        ticking = asyncio.create_task(supervisor.run(every=settings.supervise_every()))
-        await _first(ticking, stop)
-        ticking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ticking
-
-
-async def supervise_once(settings: Settings) -> dict[str, Any]:
-    """Do what is due now and return what was done."""
-    async with bootstrap.open_adapters(settings) as adapters:
-        supervisor = await bootstrap.build_supervisor(adapters)
-        return dataclasses.asdict(await supervisor.tick())
-
-
-async def overview(settings: Settings) -> dict[str, Any]:
-    """Return the figures operators watch."""
-    async with bootstrap.open_adapters(settings) as adapters:
-        ledger = await adapters.ledger()
-        found = await ledger.overview(now=adapters.clock().now())
-        backlog = await (await adapters.ingests()).backlog()
-        return {**dataclasses.asdict(found), "ingest_backlog": backlog}
 
 
 async def upgrade(settings: Settings) -> None:
@@ -184,7 +156,7 @@ async def stopping() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def _first(task: asyncio.Task[Any], stop: asyncio.Event) -> None:
+async def first_of(task: asyncio.Task[Any], stop: asyncio.Event) -> None:
     """Return when the task has ended or ``stop`` is set, whichever is first."""
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -57,9 +57,11 @@ class JobEvent(StrEnum):
     RELEASED = "released"
     CRASHED = "crashed"
     CRASHED_FOR_GOOD = "crashed_for_good"
+    SPARED = "spared"
     LOST = "lost"
     LOST_FOR_GOOD = "lost_for_good"
     LOST_WHILE_CANCELLING = "lost_while_cancelling"
+    TERMINATED = "terminated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +99,11 @@ TRANSITIONS: Final = (
         _R, JobEvent.CRASHED, _Q, "ComfyUI or a store failed, attempts left: queued after a pause"
     ),
     _step(_R, JobEvent.CRASHED_FOR_GOOD, _FAILED, "ComfyUI or a store failed, no attempt left"),
+    _step(_R, JobEvent.SPARED, _Q, "worker lost or ended, another job's doing: not charged"),
     _step(_R, JobEvent.LOST, _Q, "lease lost, attempts left: queued after a pause"),
     _step(_R, JobEvent.LOST_FOR_GOOD, _FAILED, "lease lost, none left: worker_lost"),
     _step(_R, JobEvent.LOST_WHILE_CANCELLING, _CANCELLED, "cancel requested, then lease lost"),
+    _step(_R, JobEvent.TERMINATED, _CANCELLED, "cancel not answered: its worker was ended"),
 )
 
 _TABLE: Final = {(step.source, step.event): step.target for step in TRANSITIONS}

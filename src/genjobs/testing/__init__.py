@@ -34,6 +34,7 @@ from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
+from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
 from genjobs.testing.memory_tenants import MemoryTenants
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import Script, ScriptedEngine
@@ -49,10 +50,12 @@ __all__ = [
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemorySupervision",
     "MemoryTenantAdministration",
     "MemoryTenantDirectory",
     "MemoryTenants",
     "MemoryUrlFetcher",
+    "MemoryWorkerControl",
     "Script",
     "ScriptedEngine",
     "SequentialIds",

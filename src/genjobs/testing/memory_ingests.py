@@ -113,7 +113,7 @@ class MemoryIngestLedger:
                 continue
             if state.deadline <= now:
                 _fail(row, InputUnavailable(), now)
-            elif state.lease_expires_at is not None and state.lease_expires_at <= now:
+            elif self._jobs.shared.lapsed(state.lease_expires_at, now):
                 self._count_try(row, state, now)
             else:
                 continue

@@ -87,6 +87,10 @@ class MemoryTenants:
         """Return what was set for a tenant; change it with the methods below."""
         return self._rules.setdefault(tenant_id, Rules())
 
+    def known(self) -> set[TenantId]:
+        """Return the tenants that were ever mentioned."""
+        return {*self._rules, *(key.tenant_id for key in self.keys.values())}
+
     def set_limits(self, tenant_id: TenantId, **changes: Any) -> None:
         """Change limits of a tenant as a whole."""
         self.rules(tenant_id).limits = check_changes(changes, self.defaults.tenant)

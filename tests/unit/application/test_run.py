@@ -231,16 +231,14 @@ async def test_unforeseen_error_does_not_end_the_worker(harness: Harness) -> Non
         shutdown.set()
         await working
 
-    harness.clock.advance(timedelta(minutes=1))
-    await harness.supervisor.tick()
+    await harness.supervise_for(timedelta(minutes=1))
     assert (await read(harness, broken)).status is JobStatus.QUEUED
 
 
 async def test_overtaken_attempt_stops_and_leaves_no_files(harness: Harness) -> None:
     job = await submitted(harness)
     async with rendering(harness):
-        harness.clock.advance(timedelta(minutes=1))
-        await harness.supervisor.tick()
+        await harness.supervise_for(timedelta(minutes=1))
         assert (await read(harness, job)).status is JobStatus.QUEUED
 
     assert (await read(harness, job)).status is JobStatus.QUEUED
@@ -250,8 +248,7 @@ async def test_overtaken_attempt_stops_and_leaves_no_files(harness: Harness) -> 
 async def test_late_completion_of_an_overtaken_attempt_is_swept(harness: Harness) -> None:
     job = await submitted(harness)
     async with rendering(harness, stoppable=False):
-        harness.clock.advance(timedelta(minutes=1))
-        await harness.supervisor.tick()
+        await harness.supervise_for(timedelta(minutes=1))
         assert harness.engine.script.gate is not None
         harness.engine.script.gate.set()
 

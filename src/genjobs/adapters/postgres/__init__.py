@@ -7,6 +7,7 @@ from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
 from genjobs.adapters.postgres.job_store import PostgresJobStore
 from genjobs.adapters.postgres.pool import Pool, open_pool
+from genjobs.adapters.postgres.supervision import PostgresSupervision
 
 __all__ = [
     "Pool",
@@ -14,6 +15,7 @@ __all__ = [
     "PostgresJobLedger",
     "PostgresJobStore",
     "PostgresKeyDirectory",
+    "PostgresSupervision",
     "PostgresTenantDirectory",
     "open_pool",
 ]

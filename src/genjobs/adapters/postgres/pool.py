@@ -37,6 +37,8 @@ _OUTAGES: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.StatementCompletionUnknownError,
     asyncpg.exceptions.InternalClientError,
 )
 #: The server answers, but not to this login or not with this database: an operator's mistake, or

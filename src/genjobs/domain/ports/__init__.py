@@ -21,6 +21,7 @@ from genjobs.domain.ports.administration import (
 )
 from genjobs.domain.ports.artifacts import (
     ArtifactStore,
+    ListedFile,
     SignedFile,
     SignedFiles,
 )
@@ -47,6 +48,10 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.supervision import (
+    Supervision,
+    WorkerControl,
+)
 from genjobs.domain.ports.system import (
     Authenticator,
     Clock,
@@ -65,6 +70,7 @@ __all__ = [
     "JobLedger",
     "JobStore",
     "KeyDirectory",
+    "ListedFile",
     "MediaFacts",
     "MediaInspector",
     "MediaProbe",
@@ -78,9 +84,11 @@ __all__ = [
     "SignedFile",
     "SignedFiles",
     "StopSignal",
+    "Supervision",
     "TenantAdministration",
     "TenantDirectory",
     "TokenCodec",
     "UrlFetcher",
+    "WorkerControl",
     "WorkflowEngine",
 ]

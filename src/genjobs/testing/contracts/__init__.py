@@ -36,6 +36,7 @@ from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
 from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
     ClockContract,
@@ -43,8 +44,14 @@ from genjobs.testing.contracts.small import (
     MediaProbeContract,
     SignalsContract,
 )
+from genjobs.testing.contracts.supervision import (
+    SupervisionContract,
+    SupervisionOutageContract,
+)
+from genjobs.testing.contracts.supervision_backend import SupervisionBackend
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
 from genjobs.testing.contracts.token_codec import TokenCodecContract
+from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerControlContract
 
 __all__ = [
     "INGEST_RULES",
@@ -55,6 +62,7 @@ __all__ = [
     "ArtifactStoreContract",
     "AuthenticatorContract",
     "ClockContract",
+    "ControlledWorkers",
     "EngineBasicsContract",
     "EngineContract",
     "EngineOutageContract",
@@ -76,7 +84,12 @@ __all__ = [
     "ResolverContract",
     "SignalsContract",
     "SignedFilesContract",
+    "SilentCancelsContract",
+    "SupervisionBackend",
+    "SupervisionContract",
+    "SupervisionOutageContract",
     "TenancyBackend",
     "TokenCodecContract",
     "UrlFetcherContract",
+    "WorkerControlContract",
 ]

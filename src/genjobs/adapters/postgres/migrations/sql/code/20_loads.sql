@@ -105,13 +105,26 @@ DECLARE
     v_wrong integer;
     v_tenant_wrong integer;
 BEGIN
-    WITH counted AS (
-        SELECT j.user_id, count(*) FILTER (WHERE j.slot_no IS NULL) AS queued,
-            count(*) FILTER (WHERE j.slot_no IS NOT NULL) AS in_flight,
-            count(*) FILTER (WHERE j.ready) AS ready
-        FROM genjobs.jobs j
-        WHERE j.tenant_id = p_tenant AND j.status IN ('queued', 'running')
-        GROUP BY j.user_id
+    -- Each kind by the index that holds only it, not by a walk of all jobs that the tenant ever had.
+    WITH present AS (
+        (SELECT j.user_id, 1 AS queued, 0 AS in_flight, 1 AS ready FROM genjobs.jobs j
+         WHERE j.tenant_id = p_tenant AND j.ready
+         -- The order is jobs_user_ready's: it holds this tenant's apart.
+         ORDER BY j.tenant_id, j.user_id, j.rank, j.id)
+        UNION ALL
+        SELECT j.user_id, 1, 0, 0 FROM genjobs.jobs j
+        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
+          AND j.tenant_id = p_tenant
+        UNION ALL
+        SELECT g.user_id, 1, 0, 0 FROM genjobs.ingests g WHERE g.tenant_id = p_tenant
+        UNION ALL
+        SELECT j.user_id, 0, 1, 0 FROM genjobs.slots s
+        JOIN genjobs.jobs j ON j.tenant_id = s.tenant_id AND j.id = s.job_id
+        WHERE s.tenant_id = p_tenant
+    ), counted AS (
+        SELECT p.user_id, sum(p.queued) AS queued, sum(p.in_flight) AS in_flight,
+            sum(p.ready) AS ready
+        FROM present p GROUP BY p.user_id
     ), mended AS (
         UPDATE genjobs.user_load l SET
             queued = coalesce(c.queued, 0), in_flight = coalesce(c.in_flight, 0),

@@ -180,11 +180,21 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_due record;
     v_ingest genjobs.ingests;
+    -- While no lease counts as run out, only deadlines do.
+    v_lapsed timestamptz := CASE WHEN genjobs.in_grace(p_now) THEN '-infinity' ELSE p_now END;
 BEGIN
+    PERFORM 1 FROM genjobs.ingests g
+    WHERE g.execution_id IS NOT NULL AND g.lease_expires_at <= v_lapsed LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM 1 FROM genjobs.ingests g WHERE g.deadline <= p_now LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     PERFORM genjobs.lock_many_loads();
     FOR v_due IN
         (SELECT g.tenant_id, g.user_id, g.job_id FROM genjobs.ingests g
-         WHERE g.execution_id IS NOT NULL AND g.lease_expires_at <= p_now LIMIT p_limit)
+         WHERE g.execution_id IS NOT NULL AND g.lease_expires_at <= v_lapsed LIMIT p_limit)
         UNION
         (SELECT g.tenant_id, g.user_id, g.job_id FROM genjobs.ingests g
          WHERE g.deadline <= p_now LIMIT p_limit)
@@ -197,8 +207,9 @@ BEGIN
         CONTINUE WHEN NOT FOUND;  -- the next tick looks again
         SELECT * INTO v_ingest FROM genjobs.ingests g
         WHERE g.tenant_id = v_due.tenant_id AND g.job_id = v_due.job_id
-          AND (g.deadline <= p_now OR g.lease_expires_at <= p_now);
-        CONTINUE WHEN NOT FOUND;
+          AND (g.deadline <= p_now OR g.lease_expires_at <= v_lapsed)
+        FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;  -- renewed or settled since, or at this moment
         IF v_ingest.deadline <= p_now OR v_ingest.tries + 1 >= p_max_tries THEN
             v_ingest.execution_id := NULL;  -- it was not the claim's holder that ended it
             PERFORM genjobs.fail_ingest(v_ingest, p_now, p_error);
