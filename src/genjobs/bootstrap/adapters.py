@@ -10,13 +10,17 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
+from genjobs.bootstrap.comfyui import ComfyUIPlace, comfyui_place
 from genjobs.bootstrap.preparing import DatabaseUrls, prepare_database
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
+from genjobs.gpu.comfy_process import Care, ComfyProcess
+from genjobs.gpu.keeping import ForeignEngine
 from genjobs.settings import Environment, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +28,9 @@ if TYPE_CHECKING:
     from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         ArtifactStore,
+        CancelNotices,
         Clock,
+        EngineKeeper,
         IdSource,
         IngestLedger,
         JobLedger,
@@ -260,24 +266,55 @@ class Adapters:
     # -- engine -------------------------------------------------------------------------------
 
     async def engine(self) -> WorkflowEngine:
-        """Return the workflow engine."""
+        """Return the workflow engine; whatever keeps its process must be opened beside it."""
         if "engine" not in self._opened:
             from genjobs.adapters.comfyui import ComfyUIEngine
 
-            url, directory = self.settings.comfyui_url, self.settings.comfyui_directory
-            if url.startswith("simulator:"):
-                from genjobs.simulator import running_simulator
-
-                directory = self.settings.data_directory / "comfyui"
-                simulator = await self._stack.enter_async_context(running_simulator(directory))
-                url = simulator.url
-            elif not url.startswith(("http://", "https://")):
-                raise ConfigurationError("comfyui_url must be simulator:// or http://host:port")
+            place = self._comfyui()
             self._opened["engine"] = await self._stack.enter_async_context(
-                ComfyUIEngine(url, directory=directory, clock=self.clock())
+                ComfyUIEngine(place.url, directory=place.directory, clock=self.clock())
             )
         engine: WorkflowEngine = self._opened["engine"]
         return engine
+
+    async def keeper(self) -> EngineKeeper:
+        """Return what keeps the engine's process; one of our own is started."""
+        if "keeper" not in self._opened:
+            engine, place = await self.engine(), self._comfyui()
+            keeper: EngineKeeper
+            if place.command is None:
+                keeper = ForeignEngine(engine.check)
+            else:
+                settings = self.settings
+                keeper = await self._stack.enter_async_context(
+                    ComfyProcess(
+                        place.command,
+                        check=engine.check,
+                        clock=self.clock(),
+                        environment=settings.environment_of_others(),
+                        directory=settings.comfyui_workdir,
+                        log=place.log,
+                        care=Care(
+                            start=timedelta(seconds=settings.comfyui_start_seconds),
+                            deaf=timedelta(seconds=settings.comfyui_deaf_seconds),
+                        ),
+                    )
+                )
+            self._opened["keeper"] = keeper
+        kept: EngineKeeper = self._opened["keeper"]
+        return kept
+
+    async def notices(self) -> CancelNotices:
+        """Return what brings direct word of cancels."""
+        from genjobs.adapters.postgres import HeartbeatOnly, PostgresCancelNotices, carries_notices
+
+        url = (await self.database_urls()).worker
+        if not self.settings.direct_notices or not carries_notices(url):
+            return self._once("notices", HeartbeatOnly)
+        return self._once("notices", lambda: PostgresCancelNotices(url))
+
+    def _comfyui(self) -> ComfyUIPlace:
+        return self._once("comfyui", lambda: comfyui_place(self.settings))
 
     def _once(self, name: str, make: Callable[[], _T]) -> _T:
         if name not in self._opened:

@@ -59,10 +59,14 @@ def serve(
 
 @app.command()
 def worker() -> None:
-    """Run jobs in a process of its own; any number may run at once."""
+    """
+    Run jobs in a process of its own; any number may run at once.
+
+    Exits with 75 when its ComfyUI's device is broken and somebody else has to start it anew.
+    """
     from genjobs.cli import serving
 
-    _run(serving.work(_settings()))
+    sys.exit(_run(serving.work(_settings())))
 
 
 @app.command()

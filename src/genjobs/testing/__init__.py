@@ -26,6 +26,7 @@ from genjobs.testing.memory_access import (
     a_key_text,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
@@ -39,6 +40,7 @@ __all__ = [
     "Harness",
     "HeadInspector",
     "MemoryArtifactStore",
+    "MemoryCancelNotices",
     "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",
@@ -49,6 +51,7 @@ __all__ = [
     "MemoryUrlFetcher",
     "Script",
     "ScriptedEngine",
+    "ScriptedKeeper",
     "SequentialIds",
     "a_key_record",
     "a_key_text",

@@ -19,6 +19,11 @@ from genjobs.domain.ports.artifacts import (
     SignedFile,
     SignedFiles,
 )
+from genjobs.domain.ports.care import (
+    CancelNotices,
+    EngineKeeper,
+    Retirement,
+)
 from genjobs.domain.ports.engine import (
     EngineFile,
     Rendered,
@@ -52,8 +57,10 @@ from genjobs.domain.ports.system import (
 __all__ = [
     "ArtifactStore",
     "Authenticator",
+    "CancelNotices",
     "Clock",
     "EngineFile",
+    "EngineKeeper",
     "IdSource",
     "IngestLedger",
     "JobLedger",
@@ -67,6 +74,7 @@ __all__ = [
     "Pruned",
     "Rendered",
     "Resolver",
+    "Retirement",
     "Signals",
     "SignedFile",
     "SignedFiles",
