@@ -6,22 +6,16 @@ Vendor packages are imported in the branch that needs them.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
-from genjobs.bootstrap.comfyui import ComfyUIPlace, comfyui_place
+from genjobs.bootstrap.engine import EngineAdapters
 from genjobs.bootstrap.preparing import DatabaseUrls, prepare_database
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
-from genjobs.gpu.comfy_process import Care, ComfyProcess
-from genjobs.gpu.keeping import ForeignEngine
-from genjobs.settings import Environment, Settings
+from genjobs.settings import Environment
 
 if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
@@ -29,8 +23,6 @@ if TYPE_CHECKING:
     from genjobs.domain.ports import (
         ArtifactStore,
         CancelNotices,
-        Clock,
-        EngineKeeper,
         IdSource,
         IngestLedger,
         JobLedger,
@@ -43,32 +35,20 @@ if TYPE_CHECKING:
         TenantDirectory,
         TokenCodec,
         UrlFetcher,
-        WorkflowEngine,
     )
 
 _T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
 
 
-class Adapters:
+class Adapters(EngineAdapters):
     """
     Opens what the settings name, each thing once; leaving the context closes all of it.
 
     A subclass that returns something else for a port is how tests and other deployments differ.
     """
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
-        self.settings = settings
-        self._stack = stack
-        self._opened: dict[str, Any] = {}
-
     # -- system -------------------------------------------------------------------------------
-
-    def clock(self) -> Clock:
-        """Return the system's clock."""
-        from genjobs.adapters.system import SystemClock
-
-        return self._once("clock", SystemClock)
 
     def ids(self) -> IdSource:
         """Return the source of identifiers."""
@@ -186,6 +166,15 @@ class Adapters:
             "tenants", lambda: PostgresTenantDirectory(pool, self.settings.default_limits())
         )
 
+    async def notices(self) -> CancelNotices:
+        """Return what brings direct word of cancels."""
+        from genjobs.adapters.postgres import HeartbeatOnly, PostgresCancelNotices, carries_notices
+
+        url = (await self.database_urls()).worker
+        if not self.settings.direct_notices or not carries_notices(url):
+            return self._once("notices", HeartbeatOnly)
+        return self._once("notices", lambda: PostgresCancelNotices(url))
+
     async def _api_pool(self) -> Pool:
         if "api_pool" not in self._opened:
             from genjobs.adapters.postgres import open_pool
@@ -255,74 +244,3 @@ class Adapters:
             return JwtCodec(known, audience=settings.token_audience)
 
         return self._once("token_codec", make)
-
-    async def beside(
-        self, work: Coroutine[Any, Any, None], at_end: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Run ``work`` until everything is closed, and then ``at_end``."""
-        self._stack.push_async_callback(at_end)
-        self._stack.push_async_callback(_end, asyncio.create_task(work))
-
-    # -- engine -------------------------------------------------------------------------------
-
-    async def engine(self) -> WorkflowEngine:
-        """Return the workflow engine; whatever keeps its process must be opened beside it."""
-        if "engine" not in self._opened:
-            from genjobs.adapters.comfyui import ComfyUIEngine
-
-            place = self._comfyui()
-            self._opened["engine"] = await self._stack.enter_async_context(
-                ComfyUIEngine(place.url, directory=place.directory, clock=self.clock())
-            )
-        engine: WorkflowEngine = self._opened["engine"]
-        return engine
-
-    async def keeper(self) -> EngineKeeper:
-        """Return what keeps the engine's process; one of our own is started."""
-        if "keeper" not in self._opened:
-            engine, place = await self.engine(), self._comfyui()
-            keeper: EngineKeeper
-            if place.command is None:
-                keeper = ForeignEngine(engine.check)
-            else:
-                settings = self.settings
-                keeper = await self._stack.enter_async_context(
-                    ComfyProcess(
-                        place.command,
-                        check=engine.check,
-                        clock=self.clock(),
-                        environment=settings.environment_of_others(),
-                        directory=settings.comfyui_workdir,
-                        log=place.log,
-                        care=Care(
-                            start=timedelta(seconds=settings.comfyui_start_seconds),
-                            deaf=timedelta(seconds=settings.comfyui_deaf_seconds),
-                        ),
-                    )
-                )
-            self._opened["keeper"] = keeper
-        kept: EngineKeeper = self._opened["keeper"]
-        return kept
-
-    async def notices(self) -> CancelNotices:
-        """Return what brings direct word of cancels."""
-        from genjobs.adapters.postgres import HeartbeatOnly, PostgresCancelNotices, carries_notices
-
-        url = (await self.database_urls()).worker
-        if not self.settings.direct_notices or not carries_notices(url):
-            return self._once("notices", HeartbeatOnly)
-        return self._once("notices", lambda: PostgresCancelNotices(url))
-
-    def _comfyui(self) -> ComfyUIPlace:
-        return self._once("comfyui", lambda: comfyui_place(self.settings))
-
-    def _once(self, name: str, make: Callable[[], _T]) -> _T:
-        if name not in self._opened:
-            self._opened[name] = make()
-        made: _T = self._opened[name]
-        return made
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
