@@ -8,6 +8,7 @@ the ledger; the dispatch window bounds them all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import structlog
 
+from genjobs.application.recording import LAST_WORDS
 from genjobs.application.run import RunJob
 from genjobs.domain.attempts import Assignment, Crashed
 from genjobs.domain.errors import EngineFailed, Unavailable
@@ -31,6 +33,7 @@ COURTESY: Final = timedelta(seconds=0.4)
 _CHECK_EVERY: Final = timedelta(seconds=2)
 _PAUSE_AFTER_FAILURE: Final = timedelta(seconds=1)
 _STEP: Final = timedelta(seconds=0.05)
+_LAST_ANSWER: Final = timedelta(seconds=2)
 
 _log = structlog.get_logger(__name__)
 
@@ -69,13 +72,19 @@ class PullWorker:
             shift = _Shift(worker=self, places=places, leave=leave)
             while not leave.is_set():
                 await shift.turn()
-            await places.emptied()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._to_stop().total_seconds()):
+                    await places.emptied()
         finally:
             await places.clear()
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
         _log.info("worker.stopped", retired=self.retired.is_set())
+
+    def _to_stop(self) -> timedelta:
+        """Return how long jobs may take to end; each has its own limit, this one is for defects."""
+        return self.run_job.deadlines.stop + 3 * LAST_WORDS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,7 +116,18 @@ class _Shift:
 
     async def _take(self) -> None:
         worker = self.worker
-        assignments = await worker.ledger.dispatch(now=worker.clock.now(), limit=1)
+        asking = asyncio.create_task(worker.ledger.dispatch(now=worker.clock.now(), limit=1))
+        try:
+            await self._until(asyncio.wait({asking}))
+            # Told to stop meanwhile: what was dispatched waits for its start, so hear the answer,
+            # but not for ever.
+            await asyncio.wait({asking}, timeout=_LAST_ANSWER.total_seconds())
+            if not asking.done():
+                return
+            assignments = asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
         self.nothing = not assignments
         for assignment in assignments:
             self.places.start(partial(self._run, assignment))

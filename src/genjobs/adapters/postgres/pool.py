@@ -95,6 +95,11 @@ class Pool:
                     connection = await self._pool.acquire()
                 try:
                     return await once(connection)
+                except (asyncio.CancelledError, TimeoutError):
+                    # Not asyncpg's way, which asks the server to cancel the statement and waits
+                    # for that: one that has gone silent would hold the caller for ever.
+                    connection.terminate()
+                    raise
                 finally:
                     await self._pool.release(connection)
             except _RACES as exc:
