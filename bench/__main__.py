@@ -7,22 +7,20 @@ Servers run as processes of their own, ours and the floor in turns, five rounds;
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import socket
 import statistics
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from bench import pipeline
 from bench.load import once, rate, request
+from bench.running import KEY, free_port, process
 from genjobs.adapters.comfyui import ComfyUIEngine
 from genjobs.adapters.local.embedded_postgres import embedded_postgres
 from genjobs.adapters.system import SystemClock
@@ -30,45 +28,14 @@ from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.workflow import parse_workflow
 from genjobs.settings import DEFAULT_TENANT
-from genjobs.testing import a_key_text, a_workflow
+from genjobs.testing import a_workflow
 
-KEY = a_key_text("bench").reveal()
 #: The benchmarks come from one user, as fast as they can; counted they are all the same.
 FAST = json.dumps({"submits_per_second": 1e6, "submit_burst": 1_000_000, "max_queued": 10_000_000})
 ROUNDS = 5
 SECONDS = 2.0
 JOBS = 60
 Result = dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@contextlib.asynccontextmanager
-async def process(*command: str, port: int, **settings: str) -> AsyncIterator[None]:
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        env={**os.environ, **settings},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                break
-            await asyncio.sleep(0.1)
-        else:
-            raise RuntimeError(f"{command} does not listen")
-        yield
-    finally:
-        running.terminate()
-        await asyncio.wait_for(running.wait(), 30)
 
 
 async def versus(
@@ -211,6 +178,7 @@ async def main() -> None:
         other = {**settings, "GENJOBS_DATA_DIRECTORY": str(data / "whole")}
         (data / "whole").mkdir(mode=0o755)
         results = [*await api(data, settings), await whole_path(other, data / "whole")]
+        results += await pipeline.rows(data, settings)
     latest = Path(__file__).parent / "latest.json"
     latest.write_text(json.dumps(results, indent=1) + "\n")
 
