@@ -81,8 +81,8 @@ class Settings(BaseSettings):
     comfyui_deaf_seconds: float = Field(
         180,
         gt=0,
-        description="How long a started ComfyUI may give no answer before it is killed; nodes can "
-        "freeze its server for long",
+        description="How long ComfyUI may give no answer before it counts as lost, and is killed "
+        "if the worker started it; nodes can freeze its server for long",
     )
     node_catalogue: Path | None = Field(
         None,

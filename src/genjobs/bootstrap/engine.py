@@ -20,11 +20,14 @@ class EngineAdapters(Opened):
     async def engine(self) -> WorkflowEngine:
         """Return the workflow engine; whatever keeps its process must be opened beside it."""
         if "engine" not in self._opened:
-            from genjobs.adapters.comfyui import ComfyUIEngine
+            from genjobs.adapters.comfyui import ComfyUIEngine, Patience
 
             place = self._comfyui()
+            patience = Patience(silent=timedelta(seconds=self.settings.comfyui_deaf_seconds))
             self._opened["engine"] = await self._stack.enter_async_context(
-                ComfyUIEngine(place.url, directory=place.directory, clock=self.clock())
+                ComfyUIEngine(
+                    place.url, directory=place.directory, clock=self.clock(), patience=patience
+                )
             )
         engine: WorkflowEngine = self._opened["engine"]
         return engine
