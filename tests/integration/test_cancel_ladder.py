@@ -33,7 +33,7 @@ from tests import environment
 from tests.postgres import Database
 
 USER = "u_1"
-_LONG = 90.0  # seconds; whatever takes this long hangs
+_LONG = 180.0  # seconds; whatever takes this long hangs
 
 
 class Ladder:
@@ -188,7 +188,7 @@ async def test_cancel_in_a_sampler_stops_it(any_ladder: Ladder) -> None:
 
 
 async def test_cancel_of_the_waiting_job_leaves_the_rendering_one(any_ladder: Ladder) -> None:
-    rendering = await any_ladder.submit(sampling(60))
+    rendering = await any_ladder.submit(sampling(120))
     await any_ladder.sampled(rendering)
     waiting = await any_ladder.submit(sampling(200, rounds=10))
     await any_ladder.until(waiting, lambda it: it.phase is Phase.WAITING)

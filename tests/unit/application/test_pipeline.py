@@ -328,3 +328,33 @@ async def test_unforeseen_error_of_a_heartbeat_does_not_end_it(harness: Harness)
         assert calls > 1
         gate.set()
         await reached(harness, job, JobStatus.COMPLETED)
+
+
+async def test_upload_waits_for_an_engine_that_is_started_anew(harness: Harness) -> None:
+    job = await submitted(harness)
+    harness.artifacts.available = False
+    async with working(harness):
+        await reached(harness, job, Phase.UPLOADING)
+        harness.engine.alive = False
+        harness.artifacts.available = True
+        await asyncio.sleep(1.2)  # a try has failed
+        harness.engine.alive = True
+        done = await reached(harness, job, JobStatus.COMPLETED)
+
+    assert (done.attempt, len(harness.engine.rendered)) == (1, 1)
+
+
+async def test_cancelled_worker_gives_everything_back(harness: Harness) -> None:
+    hang(harness)
+    first, second = await submitted(harness), await submitted(harness)
+    running = asyncio.create_task(harness.worker.run(asyncio.Event()))
+    await reached(harness, first, Phase.RENDERING)
+    await reached(harness, second, Phase.WAITING)
+    running.cancel()
+    async with asyncio.timeout(15):
+        await asyncio.gather(running, return_exceptions=True)
+
+    for job in (first, second):
+        assert (await read(harness, job)).status is JobStatus.QUEUED
+        assert charged(harness, job) == 0
+    assert harness.engine.running == set()
