@@ -44,6 +44,8 @@ class Ladder:
         self.keeper = keeper
         self.url = url
         self.database = database
+        #: A real sampler on a busy CPU may take seconds for a step.
+        self.steps = 120
 
     async def submit(self, graph: dict[str, Any]) -> Job:
         return await self.genjobs.submit(self.genjobs.owner(USER), Submission(workflow=graph))
@@ -153,6 +155,8 @@ async def any_ladder(
             "comfyui_directory": environment.COMFYUI_DIRECTORY,
         }
     async with open_ladder(database, tmp_path, **given) as opened:
+        if request.param == "real":
+            opened.steps = 8
         yield opened
 
 
@@ -188,7 +192,7 @@ async def test_cancel_in_a_sampler_stops_it(any_ladder: Ladder) -> None:
 
 
 async def test_cancel_of_the_waiting_job_leaves_the_rendering_one(any_ladder: Ladder) -> None:
-    rendering = await any_ladder.submit(sampling(120))
+    rendering = await any_ladder.submit(sampling(any_ladder.steps))
     await any_ladder.sampled(rendering)
     waiting = await any_ladder.submit(sampling(200, rounds=10))
     await any_ladder.until(waiting, lambda it: it.phase is Phase.WAITING)
@@ -214,7 +218,7 @@ async def test_cancel_of_a_frozen_comfyui_kills_and_restarts_it(any_ladder: Ladd
 
 
 async def test_comfyui_killed_in_mid_render_costs_an_attempt_and_no_job(any_ladder: Ladder) -> None:
-    job = await any_ladder.submit(sampling(30, rounds=2))
+    job = await any_ladder.submit(sampling(any_ladder.steps // 2))
     await any_ladder.sampled(job)
     async with any_ladder.neighbour():
         pid = any_ladder.keeper.pid
