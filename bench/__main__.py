@@ -14,11 +14,12 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from bench import pipeline
 from bench.api import KEY, api, whole_path
 from bench.queues import beside_a_peer, fairness, sizes
 from genjobs.adapters.local.embedded_postgres import embedded_postgres
 
-ALL = ("api", "whole", "sizes", "peer", "fairness")
+ALL = ("api", "whole", "sizes", "peer", "fairness", "pipeline")
 #: The benchmarks come from one user, as fast as they can; counted they are all the same.
 FAST = json.dumps({"submits_per_second": 1e6, "submit_burst": 1_000_000, "max_queued": 10_000_000})
 
@@ -50,6 +51,8 @@ async def main(wanted: Collection[str]) -> None:
                 results.append(await beside_a_peer(urls))
             if "fairness" in wanted:
                 results += await fairness(urls)
+        if "pipeline" in wanted:
+            results += await pipeline.rows(data, settings)
     latest = Path(__file__).parent / "latest.json"
     latest.write_text(json.dumps(results, indent=1) + "\n")
 

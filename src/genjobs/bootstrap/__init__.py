@@ -18,10 +18,13 @@ from genjobs.application.check_media import CheckMedia
 from genjobs.application.denials import Denials
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.genjobs import Genjobs
+from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
+from genjobs.application.recording import Recorder
+from genjobs.application.renderer import Renderer
 from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
@@ -38,6 +41,7 @@ from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
 from genjobs.domain.supervision import Patience
+from genjobs.gpu.keeping import LocalRetirement
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 
@@ -112,22 +116,39 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
 
 async def build_worker(adapters: Adapters) -> PullWorker:
     """Return a worker that pulls jobs and renders them."""
-    ledger, engine = await adapters.ledger(), await adapters.engine()
+    ledger, engine, clock = await adapters.ledger(), await adapters.engine(), adapters.clock()
+    keeper, artifacts = await adapters.keeper(), adapters.artifacts()
+    deadlines = adapters.settings.deadlines()
+    retirement = LocalRetirement(keeper=keeper)
     return PullWorker(
         ledger=ledger,
         engine=engine,
+        keeper=keeper,
         signals=adapters.signals(),
-        clock=adapters.clock(),
+        clock=clock,
+        retired=retirement.retired,
+        places=adapters.settings.worker_places,
         run_job=RunJob(
             ledger=ledger,
-            artifacts=adapters.artifacts(),
+            artifacts=artifacts,
             engine=engine,
             probe=adapters.probe(),
-            clock=adapters.clock(),
+            clock=clock,
             ids=adapters.ids(),
             signals=adapters.signals(),
             catalogue=adapters.catalogue(),
-            deadlines=adapters.settings.deadlines(),
+            deadlines=deadlines,
+            heart=Heart(
+                ledger=ledger, clock=clock, notices=await adapters.notices(), deadlines=deadlines
+            ),
+            renderer=Renderer(
+                engine=engine,
+                keeper=keeper,
+                retirement=retirement,
+                clock=clock,
+                deadlines=deadlines,
+            ),
+            recorder=Recorder(ledger=ledger, artifacts=artifacts, engine=engine, clock=clock),
         ),
     )
 

@@ -6,14 +6,13 @@ Vendor packages are imported in the branch that needs them.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
 from genjobs.bootstrap.database import DatabaseAdapters
+from genjobs.bootstrap.engine import EngineAdapters
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
     from genjobs.domain.ports import (
         ArtifactStore,
-        Clock,
         IdSource,
         MediaInspector,
         MediaProbe,
@@ -30,14 +28,13 @@ if TYPE_CHECKING:
         TokenCodec,
         UrlFetcher,
         WorkerControl,
-        WorkflowEngine,
     )
 
 _T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
 
 
-class Adapters(DatabaseAdapters):
+class Adapters(DatabaseAdapters, EngineAdapters):
     """
     Opens what the settings name, each thing once; leaving the context closes all of it.
 
@@ -46,12 +43,6 @@ class Adapters(DatabaseAdapters):
     """
 
     # -- system -------------------------------------------------------------------------------
-
-    def clock(self) -> Clock:
-        """Return the system's clock."""
-        from genjobs.adapters.system import SystemClock
-
-        return self._once("clock", SystemClock)
 
     def ids(self) -> IdSource:
         """Return the source of identifiers."""
@@ -148,37 +139,3 @@ class Adapters(DatabaseAdapters):
             return JwtCodec(known, audience=settings.token_audience)
 
         return self._once("token_codec", make)
-
-    async def beside(
-        self, work: Coroutine[Any, Any, None], at_end: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Run ``work`` until everything is closed, and then ``at_end``."""
-        self._stack.push_async_callback(at_end)
-        self._stack.push_async_callback(_end, asyncio.create_task(work))
-
-    # -- engine -------------------------------------------------------------------------------
-
-    async def engine(self) -> WorkflowEngine:
-        """Return the workflow engine."""
-        if "engine" not in self._opened:
-            from genjobs.adapters.comfyui import ComfyUIEngine
-
-            url, directory = self.settings.comfyui_url, self.settings.comfyui_directory
-            if url.startswith("simulator:"):
-                from genjobs.simulator import running_simulator
-
-                directory = self.settings.data_directory / "comfyui"
-                simulator = await self._stack.enter_async_context(running_simulator(directory))
-                url = simulator.url
-            elif not url.startswith(("http://", "https://")):
-                raise ConfigurationError("comfyui_url must be simulator:// or http://host:port")
-            self._opened["engine"] = await self._stack.enter_async_context(
-                ComfyUIEngine(url, directory=directory, clock=self.clock())
-            )
-        engine: WorkflowEngine = self._opened["engine"]
-        return engine
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

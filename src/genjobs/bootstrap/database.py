@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from genjobs.bootstrap.opened import Opened
 from genjobs.bootstrap.preparing import DatabaseUrls, prepare_database
-from genjobs.settings import Environment, Settings
+from genjobs.settings import Environment
 
 if TYPE_CHECKING:
     from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
+        CancelNotices,
         IngestLedger,
         JobLedger,
         JobStore,
@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DatabaseAdapters:
+class DatabaseAdapters(Opened):
     """Opens pools and what runs on them, each thing once."""
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
-        self.settings = settings
-        self._stack = stack
-        self._opened: dict[str, Any] = {}
-        #: Whether a worker is all that this process does, so that it may be killed as one.
-        self.worker_is_alone = False
+    #: Whether a worker is all that this process does, so that it may be killed as one.
+    worker_is_alone = False
 
     async def database_urls(self) -> DatabaseUrls:
         """Return the database's URLs; the embedded one is started and migrated first."""
@@ -118,6 +114,15 @@ class DatabaseAdapters:
             "tenants", lambda: PostgresTenantDirectory(pool, self.settings.default_limits())
         )
 
+    async def notices(self) -> CancelNotices:
+        """Return what brings direct word of cancels."""
+        from genjobs.adapters.postgres import HeartbeatOnly, PostgresCancelNotices, carries_notices
+
+        url = (await self.database_urls()).worker
+        if not self.settings.direct_notices or not carries_notices(url):
+            return self._once("notices", HeartbeatOnly)
+        return self._once("notices", lambda: PostgresCancelNotices(url))
+
     async def _api_pool(self) -> Pool:
         if "api_pool" not in self._opened:
             from genjobs.adapters.postgres import open_pool
@@ -139,9 +144,3 @@ class DatabaseAdapters:
             )
         pool: Pool = self._opened["worker_pool"]
         return pool
-
-    def _once(self, name: str, make: Callable[[], _T]) -> _T:
-        if name not in self._opened:
-            self._opened[name] = make()
-        made: _T = self._opened[name]
-        return made

@@ -2,7 +2,8 @@
 The ``genjobs`` command. Data on standard output, everything else on standard error.
 
 Exit codes: 0 done; 1 the job did not complete, or a check failed; 2 wrong usage or configuration;
-3 a part of the service cannot be reached; 4 what was named is not there; 130 interrupted.
+3 a part of the service cannot be reached; 4 what was named is not there; 75 the worker's device is
+broken; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -58,10 +58,14 @@ def serve(
 
 @app.command()
 def worker() -> None:
-    """Run jobs in a process of its own; any number may run at once."""
+    """
+    Run jobs in a process of its own; any number may run at once.
+
+    Exits with 75 when its ComfyUI's device is broken and somebody else has to start it anew.
+    """
     from genjobs.cli import serving
 
-    run(serving.work(load_settings()))
+    sys.exit(run(serving.work(load_settings())))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +22,10 @@ from genjobs.settings import Settings
 
 #: How long open requests may take once the server is told to stop.
 _GRACE_SECONDS: Final = 5
-
+#: Exit code of a worker whose device is broken.
+RETIRED: Final = 75
+#: Exit code of a process that was told to stop three times.
+_CUT_OFF: Final = 130
 
 _log = structlog.get_logger(__name__)
 
@@ -113,10 +117,15 @@ async def _beside(
     return [group.create_task(supervise.run(every=adapters.settings.supervise_every()))]
 
 
-async def work(settings: Settings) -> None:
-    """Run a worker until told to stop; its current job is then given back."""
+async def work(settings: Settings) -> int:
+    """
+    Run a worker until told to stop; its jobs are then finished or given back.
+
+    Return the exit code: 0, or ``RETIRED`` when its machine must not be used as it is.
+    """
     async with stopping() as stop, bootstrap.open_worker(settings, alone=True) as pull:
         await pull.run(stop)
+        return RETIRED if pull.retired.is_set() else 0
 
 
 async def ingest(settings: Settings) -> None:
@@ -144,13 +153,33 @@ async def check_database(settings: Settings) -> None:
 
 @asynccontextmanager
 async def stopping() -> AsyncIterator[asyncio.Event]:
-    """Yield an event that SIGINT and SIGTERM set, so that everything is closed in order."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    """
+    Yield an event that SIGINT and SIGTERM set, so that everything is closed in order.
+
+    The second of them cancels what is inside, which then only stops the render and says so; the
+    third ends the process on the spot.
+    """
+    stop, hurried = asyncio.Event(), False
+    loop, inside = asyncio.get_running_loop(), asyncio.current_task()
+
+    def heed() -> None:
+        nonlocal hurried
+        if hurried:
+            os._exit(_CUT_OFF)
+        if stop.is_set() and inside is not None:
+            hurried = True
+            inside.cancel()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, heed)
     try:
         yield stop
+    except asyncio.CancelledError:
+        if not hurried:
+            raise
+        _log.warning("process.hurried")
+        raise KeyboardInterrupt from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -41,6 +41,51 @@ class Phase(StrEnum):
     UPLOADING = "uploading"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStep:
+    """What a phase is, for people; the phases of an attempt follow each other in this order."""
+
+    phase: Phase
+    meaning: str
+    #: Its deadline, and how the job goes on after it.
+    limit: str
+    #: What becomes of a job that is cancelled in it.
+    cancelled: str
+    on_cancel: str
+
+
+PHASES: Final = (
+    PhaseStep(
+        phase=Phase.PREPARING,
+        meaning="inputs are loaded",
+        limit="prepare: charged, `input_unavailable` when no attempt is left",
+        cancelled="cancelled",
+        on_cancel="ends it at once",
+    ),
+    PhaseStep(
+        phase=Phase.WAITING,
+        meaning="another job of the worker renders",
+        limit="wait: queued again, not charged",
+        cancelled="cancelled",
+        on_cancel="ends it at once",
+    ),
+    PhaseStep(
+        phase=Phase.RENDERING,
+        meaning="the job holds the renderer",
+        limit="run: `run_timeout`; no progress: charged, tried again",
+        cancelled="cancelled",
+        on_cancel="stops the prompt; after the cancel grace ends the process",
+    ),
+    PhaseStep(
+        phase=Phase.UPLOADING,
+        meaning="outputs are stored",
+        limit="upload: `output_not_stored`",
+        cancelled="completed, too_late",
+        on_cancel="comes too late",
+    ),
+)
+
+
 class JobEvent(StrEnum):
     """What happens to a job."""
 

@@ -30,6 +30,7 @@ from genjobs.testing.memory_administration import (
     MemoryTenantAdministration,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
@@ -44,6 +45,7 @@ __all__ = [
     "Harness",
     "HeadInspector",
     "MemoryArtifactStore",
+    "MemoryCancelNotices",
     "MemoryCredentialAdministration",
     "MemoryIngestLedger",
     "MemoryJobLedger",
@@ -58,6 +60,7 @@ __all__ = [
     "MemoryWorkerControl",
     "Script",
     "ScriptedEngine",
+    "ScriptedKeeper",
     "SequentialIds",
     "a_key_record",
     "a_key_text",

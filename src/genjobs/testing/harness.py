@@ -33,6 +33,7 @@ from genjobs.testing.memory_access import (
     a_key_text,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
@@ -72,6 +73,7 @@ class FakeAdapters(Adapters):
         self.fake_artifacts = MemoryArtifactStore(clock=self.fake_clock)
         self.fake_workers = MemoryWorkerControl()
         self.fake_engine = ScriptedEngine()
+        self.fake_keeper = ScriptedKeeper(self.fake_engine, self.fake_clock)
         self.fake_web = MemoryUrlFetcher(UrlPolicy(ports=frozenset(settings.fetch_ports)))
         self.fake_inspector = HeadInspector(settings.media_limits())
         self._signals = LocalSignals()
@@ -147,6 +149,14 @@ class FakeAdapters(Adapters):
         """Return the scripted engine."""
         return self.fake_engine
 
+    async def keeper(self) -> ScriptedKeeper:
+        """Return the scripted engine's keeper."""
+        return self.fake_keeper
+
+    async def notices(self) -> MemoryCancelNotices:
+        """Return direct word of cancels."""
+        return MemoryCancelNotices(self.fake_jobs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harness:
@@ -161,6 +171,7 @@ class Harness:
     ledger: MemoryJobLedger
     artifacts: MemoryArtifactStore
     engine: ScriptedEngine
+    keeper: ScriptedKeeper
     web: MemoryUrlFetcher
     inspector: HeadInspector
     ingester: Ingester
@@ -215,6 +226,7 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             ledger=await adapters.ledger(),
             artifacts=adapters.fake_artifacts,
             engine=adapters.fake_engine,
+            keeper=adapters.fake_keeper,
             web=adapters.fake_web,
             inspector=adapters.fake_inspector,
             ingester=await bootstrap.build_ingester(adapters),

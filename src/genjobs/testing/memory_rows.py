@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -127,6 +128,8 @@ class MemoryJobs:
         self.deadlines = deadlines or Deadlines()
         self.available = True
         self._shared = Shared()
+        #: Who hears directly of the cancel of a running job.
+        self.listeners: list[Callable[[ExecutionId | None], None]] = []
         self._rows: dict[JobId, Row] = {}
         self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
 
@@ -147,6 +150,11 @@ class MemoryJobs:
         """Who submitted what under which idempotency key, and when; as ``rows``."""
         self.reach()
         return self._keys
+
+    def tell_of_cancel(self, execution_id: ExecutionId | None) -> None:
+        """Tell those who listen that a running job shall stop."""
+        for heard in self.listeners:
+            heard(execution_id)
 
     def reach(self) -> None:
         """Raise ``Unavailable`` during an outage."""

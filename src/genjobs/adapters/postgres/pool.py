@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -21,6 +21,7 @@ from genjobs.domain.errors import ConfigurationError, Unavailable
 _CONNECT_SECONDS: Final = 5.0
 _ACQUIRE_SECONDS: Final = 5.0
 _COMMAND_SECONDS: Final = 15.0
+_CLOSE_SECONDS: Final = 3.0
 _TRIES: Final = 8  # of a transaction that lost a race
 _MAX_PAUSE: Final = 0.25  # seconds
 
@@ -96,6 +97,11 @@ class Pool:
                     connection = await self._pool.acquire()
                 try:
                     return await once(connection)
+                except (asyncio.CancelledError, TimeoutError):
+                    # Not asyncpg's way, which asks the server to cancel the statement and waits
+                    # for that: one that has gone silent would hold the caller for ever.
+                    connection.terminate()
+                    raise
                 finally:
                     await self._pool.release(connection)
             except _RACES as exc:
@@ -182,8 +188,12 @@ async def open_pool(
         command_timeout=command_seconds,
         reset=_keep,
     )
+    await pool
     try:
-        async with pool:
-            yield Pool(pool)
+        yield Pool(pool)
     finally:
+        with suppress(TimeoutError):
+            # A database that has gone silent must not keep a process from ending.
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await pool.close()
         pool.terminate()

@@ -25,6 +25,11 @@ from genjobs.domain.ports.artifacts import (
     SignedFile,
     SignedFiles,
 )
+from genjobs.domain.ports.care import (
+    CancelNotices,
+    EngineKeeper,
+    Retirement,
+)
 from genjobs.domain.ports.engine import (
     EngineFile,
     Rendered,
@@ -62,9 +67,11 @@ from genjobs.domain.ports.system import (
 __all__ = [
     "ArtifactStore",
     "Authenticator",
+    "CancelNotices",
     "Clock",
     "CredentialAdministration",
     "EngineFile",
+    "EngineKeeper",
     "IdSource",
     "IngestLedger",
     "JobLedger",
@@ -80,6 +87,7 @@ __all__ = [
     "PublicKeyReader",
     "Rendered",
     "Resolver",
+    "Retirement",
     "Signals",
     "SignedFile",
     "SignedFiles",

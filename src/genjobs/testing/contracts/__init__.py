@@ -21,6 +21,7 @@ from genjobs.testing.contracts.artifact_store import (
     ArtifactOutageContract,
     ArtifactStoreContract,
 )
+from genjobs.testing.contracts.care import CancelNoticesContract, EngineKeeperContract
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
@@ -61,10 +62,12 @@ __all__ = [
     "ArtifactOutageContract",
     "ArtifactStoreContract",
     "AuthenticatorContract",
+    "CancelNoticesContract",
     "ClockContract",
     "ControlledWorkers",
     "EngineBasicsContract",
     "EngineContract",
+    "EngineKeeperContract",
     "EngineOutageContract",
     "IdSourceContract",
     "IngestBackend",

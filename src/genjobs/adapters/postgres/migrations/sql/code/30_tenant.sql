@@ -238,6 +238,8 @@ BEGIN
         END IF;
     ELSIF v_job.status = 'running' AND v_job.cancel_requested_at IS NULL THEN
         UPDATE genjobs.slots SET cancel_requested = true WHERE slot_no = v_slot.slot_no;
+        -- Here only: transactions that notify commit one after another.
+        PERFORM pg_notify('genjobs_cancel', v_slot.execution_id::text);
         UPDATE genjobs.jobs SET cancel_requested_at = p_now, version = version + 1
         WHERE tenant_id = p_tenant AND id = p_job;
     END IF;
