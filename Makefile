@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 STAMP := $(VENV)/.genjobs-ready
+BENCH_STAMP := $(VENV)/.genjobs-bench-ready
 # The pins hold for whatever index pip and uv are configured with; these would change the result.
 CLEAN := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_FIND_LINKS -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL
 COMPILE := $(CLEAN) $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
@@ -52,7 +53,11 @@ imports: setup
 slow: setup ## Run what is too long for make test
 	$(BIN)/pytest -m slow
 
-bench: setup ## Print the benchmarks, each a ratio to a floor measured in the same run
+$(BENCH_STAMP): requirements/bench.txt $(STAMP)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --system-certs --require-hashes -r requirements/bench.txt
+	@touch $(BENCH_STAMP)
+
+bench: $(BENCH_STAMP) ## Print the benchmarks, each a ratio to a floor measured in the same run
 	$(BIN)/python -m bench
 
 fix: setup ## Format and mend what can be mended automatically
@@ -67,6 +72,7 @@ pins: ## Resolve the dependencies anew and write the hashed pins
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) --group bench --constraints requirements/dev.txt -o requirements/bench.txt
 
 clean: ## Remove the environment and caches; local data in .genjobs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""What benchmarks share: servers as processes, two sides in turns, a result and its ratio."""
+"""How figures are taken and told: processes, interleaved runs, medians, ratios."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def result(name: str, unit: str, value: float, reference: float, goal: float) ->
     ratio = value / reference
     met = "met" if ratio >= goal else "MISSED"
     print(
-        f"{name:22} {value:9.1f} {unit:9} floor {reference:9.1f}  ratio {ratio:.2f}  goal {goal} {met}"
+        f"{name:22} {value:9.1f} {unit:9} floor {reference:9.1f}  ratio {ratio:.2f}  goal {goal} {met}",
+        flush=True,
     )
     return {
         "name": name,

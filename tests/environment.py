@@ -16,3 +16,6 @@ DATABASE_URL: Final = _GIVEN.get("GENJOBS_TEST_DATABASE_URL")
 #: A real ComfyUI to hold the engine's contract against, and its base directory if it is here.
 COMFYUI_URL: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_URL")
 COMFYUI_DIRECTORY: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_DIRECTORY")
+#: How to start a real ComfyUI of one's own, with {port} in it, for tests that kill it; its base
+#: directory is the one above.
+COMFYUI_COMMAND: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_COMMAND")

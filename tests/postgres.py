@@ -111,6 +111,8 @@ async def database(migrated: Database) -> Database:
     """The migrated database, emptied."""
     await migrated.execute("TRUNCATE genjobs.tenants CASCADE")
     await migrated.execute("DELETE FROM genjobs.slots")
+    await migrated.execute("DELETE FROM genjobs.supervision")
+    await migrated.execute("INSERT INTO genjobs.supervision DEFAULT VALUES")
     await migrated.execute(
         "INSERT INTO genjobs.slots (slot_no) SELECT generate_series(1, $1::integer)", _WINDOW
     )

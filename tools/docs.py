@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +15,9 @@ from genjobs.api.problems import HTTP_CODES, status_of
 from genjobs.domain import errors
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
-from genjobs.domain.lifecycle import FINAL, TRANSITIONS, JobStatus, Phase
+from genjobs.domain.lifecycle import FINAL, PHASES, TRANSITIONS, JobStatus, Phase
 from genjobs.settings import Settings
-from tools import workflow_docs
+from tools import limit_docs, workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _NOTE: Final = "<!-- Drawn from the code by `make docs`; do not edit. -->\n"
@@ -47,6 +48,29 @@ def lifecycle() -> str:
         for step in TRANSITIONS
     ]
     lines += [
+        "",
+        "## Phases of a running job",
+        "",
+        "A worker has several jobs at once, one of them in the renderer. Run time-out and GPU",
+        "seconds count in `rendering` only.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        f"    [*] --> {PHASES[0].phase.value}: started",
+        *(
+            f"    {step.phase.value} --> {following.phase.value}"
+            for step, following in itertools.pairwise(PHASES)
+        ),
+        f"    {PHASES[-1].phase.value} --> [*]: completed",
+        *(f"    {step.phase.value} --> [*]: cancel - {step.cancelled}" for step in PHASES),
+        "```",
+        "",
+        "| phase | what is done | its limit | what a cancel does |",
+        "|---|---|---|---|",
+        *(
+            f"| {step.phase.value} | {step.meaning} | {step.limit} | {step.on_cancel} |"
+            for step in PHASES
+        ),
         "",
         "## Durations",
         "",
@@ -149,6 +173,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
         "docs/media.md",
         {"types": workflow_docs.accepted_types, "limits": workflow_docs.media_limits},
     ),
+    "docs/operations.md": lambda: _with_drawn("docs/operations.md", {"limits": limit_docs.limits}),
     ".env.example": environment,
 }
 

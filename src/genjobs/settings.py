@@ -6,16 +6,18 @@ Each value is documented here and in ``.env.example``; choosing adapters by them
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
+from genjobs.domain.ids import TENANT_PREFIX, parse_tenant_id
 from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
@@ -76,6 +78,21 @@ class Settings(BaseSettings):
         None,
         description="ComfyUI's base directory (holds input and output) when it is on this machine",
     )
+    comfyui_command: str | None = Field(
+        None,
+        description="Command that starts the ComfyUI at comfyui_url, as in a shell; {port} and "
+        "{directory} are put in. The worker then starts it, and kills and restarts it if it hangs",
+    )
+    comfyui_workdir: Path | None = Field(None, description="Folder to start that command in")
+    comfyui_start_seconds: float = Field(
+        300, gt=0, description="How long a ComfyUI that was started may take to answer"
+    )
+    comfyui_deaf_seconds: float = Field(
+        180,
+        gt=0,
+        description="How long ComfyUI may give no answer before it counts as lost, and is killed "
+        "if the worker started it; nodes can freeze its server for long",
+    )
     node_catalogue: Path | None = Field(
         None,
         description="JSON file with reviewed node classes to allow besides the shipped ones, and "
@@ -119,7 +136,8 @@ class Settings(BaseSettings):
     )
     tenant_id: UUID = Field(
         DEFAULT_TENANT,
-        description="The tenant that scripts act for, and that the embedded mode's key belongs to",
+        description="The tenant that scripts act for, and that the embedded mode's key belongs to: "
+        "a UUID, or the ten_... of `genjobs tenants list`",
     )
     window: int = Field(64, ge=1, le=100_000, description="Slots of the dispatch window")
     link_life_seconds: int = Field(
@@ -133,6 +151,33 @@ class Settings(BaseSettings):
     queue_timeout_seconds: float = Field(1800, gt=0, description="Default queue time-out of a job")
     run_timeout_seconds: float = Field(600, gt=0, description="Default run time-out of a job")
     retention_seconds: float = Field(604_800, gt=0, description="Default retention of a job")
+    direct_notices: bool = Field(
+        True,
+        description="Whether workers hold a connection that brings cancels at once; without it, or "
+        "through a transaction pooler, they come with the heartbeat",
+    )
+    worker_places: int = Field(
+        3, ge=1, le=16, description="Jobs of a worker at once: one loads, one renders, one uploads"
+    )
+    renderer_wait_seconds: float = Field(
+        900,
+        gt=0,
+        description="How long a loaded job waits for the renderer before it is given back",
+    )
+    no_progress_seconds: float = Field(
+        300, gt=0, description="How long a render may report nothing new before it counts as hung"
+    )
+    cancel_grace_seconds: float = Field(
+        30,
+        gt=0,
+        description="How long ComfyUI may take to stop a render before its process is killed",
+    )
+    stop_seconds: float = Field(
+        20,
+        gt=0,
+        description="How long a worker that is told to stop may take: 60 % of it for a render to "
+        "end, the rest for uploads",
+    )
     fetch_ports: tuple[int, ...] = Field(
         (80, 443), description="Ports that media URLs may name, as a JSON list"
     )
@@ -154,10 +199,19 @@ class Settings(BaseSettings):
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Log level")
     log_json: bool = Field(False, description="Log JSON lines instead of text for people")
 
+    @field_validator("tenant_id", mode="before")
+    @classmethod
+    def _tenant_as_shown(cls, given: object) -> object:
+        if isinstance(given, str) and given.startswith(f"{TENANT_PREFIX}_"):
+            return parse_tenant_id(given)
+        return given
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.lease_seconds < 2 * self.heartbeat_seconds:
             raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
+        if self.comfyui_command is not None and self.comfyui_url.startswith("simulator:"):
+            raise ValueError("comfyui_command needs a comfyui_url of the form http://host:port")
         embedded = self.embedded_database
         if not embedded and self.worker_database_url is None:
             raise ValueError("worker_database_url is needed when database_url is not embedded://")
@@ -191,6 +245,15 @@ class Settings(BaseSettings):
     def embedded_database(self) -> bool:
         """Whether the database is the embedded one."""
         return self.database_url.get_secret_value().startswith("embedded:")
+
+    @staticmethod
+    def environment_of_others() -> dict[str, str]:
+        """Return the environment for programs that are not genjobs: without its secrets."""
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if not name.upper().startswith("GENJOBS_")
+        }
 
     def link_life(self) -> timedelta:
         """Return how long a signed output URL lives, at most."""
@@ -233,5 +296,9 @@ class Settings(BaseSettings):
             queue=timedelta(seconds=self.queue_timeout_seconds),
             run=timedelta(seconds=self.run_timeout_seconds),
             retention=timedelta(seconds=self.retention_seconds),
+            wait=timedelta(seconds=self.renderer_wait_seconds),
+            no_progress=timedelta(seconds=self.no_progress_seconds),
+            cancel_grace=timedelta(seconds=self.cancel_grace_seconds),
+            stop=timedelta(seconds=self.stop_seconds),
             max_attempts=self.max_attempts,
         )

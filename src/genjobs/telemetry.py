@@ -6,11 +6,12 @@ Which events exist is told where they happen; nothing here sends logs anywhere e
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -18,7 +19,15 @@ import structlog
 _SECRET_FIELDS: Final = frozenset(
     {"authorization", "token", "key", "secret", "password", "signature", "user_id", "url", "query"}
 )
-_CREDENTIALS: Final = re.compile(r"(?i)(bearer\s+)[^\s\"']+|(://[^/\s:@]*:)[^@/\s]+(@)")
+#: What is masked inside texts, tracebacks too, and what is left of it.
+_MASKS: Final = (
+    (re.compile(r"(?i)(bearer\s+)[^\s\"']+"), r"\1[redacted]"),
+    (re.compile(r"(://[^/\s:@]*:)[^@/\s]+(@)"), r"\1[redacted]\2"),
+    (re.compile(r"(gj_(?:live|test)_[0-9A-Za-z]{12}_)[0-9A-Za-z]+"), r"\1[redacted]"),
+    (re.compile(r"eyJ[\w-]+\.[\w-]*\.[\w-]*"), "[redacted]"),
+    # Postgres shows the row that it refuses, with whatever is in it.
+    (re.compile(r"(?m)^(DETAIL: ).*$"), r"\1 [redacted]"),
+)
 
 
 def configure_logging(*, json: bool, level: str = "info") -> None:
@@ -29,7 +38,7 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=24,
-            # The pretty one prints local variables: keys and users among them.
+            # It is a text already; the pretty one would print local variables, keys among them.
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
@@ -38,20 +47,39 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
         redact,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer]
-        if json
-        else [*shared, renderer],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_STANDARD_ERROR),
         cache_logger_on_first_use=True,
     )
     # Libraries: their warnings only; httpx would log every URL with its query at INFO.
-    logging.basicConfig(
-        stream=sys.stderr, level=max(minimum, logging.WARNING), format="%(message)s"
-    )
+    handler = logging.StreamHandler(_STANDARD_ERROR)
+    handler.setFormatter(_Masking("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=max(minimum, logging.WARNING))
+
+
+class _StandardError(io.TextIOBase):
+    """Standard error as it is when written to: loggers live longer than what it is bound to."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+_STANDARD_ERROR: Final = cast("TextIO", _StandardError())
+
+
+class _Masking(logging.Formatter):
+    """Formats records of libraries, their tracebacks too, without credentials."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -60,11 +88,12 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
         if field in _SECRET_FIELDS:
             event[field] = "[redacted]"
         elif isinstance(value, str):
-            event[field] = _CREDENTIALS.sub(_masked, value)
+            event[field] = masked(value)
     return event
 
 
-def _masked(match: re.Match[str]) -> str:
-    if match.group(1):
-        return f"{match.group(1)}[redacted]"
-    return f"{match.group(2)}[redacted]{match.group(3)}"
+def masked(text: str) -> str:
+    """Return a text without what is known to be a credential in it."""
+    for pattern, left in _MASKS:
+        text = pattern.sub(left, text)
+    return text

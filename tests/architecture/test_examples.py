@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import KEY, running, servers_of
+from tests.e2e.processes import KEY, base_url, running, servers_of
 from tools.docs import ROOT
 
 
@@ -30,7 +30,7 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.parametrize(("name", "count"), [("example", 2), ("media", 3)])
+@pytest.mark.parametrize(("name", "count"), [("example", 2), ("media", 3), ("tenants", 2)])
 async def test_example_of_another_teams_tests_passes(name: str, count: int) -> None:
     scope: dict[str, object] = {}
     exec(compile(example("docs/testing.md", name), "docs/testing.md", "exec"), scope)
@@ -98,3 +98,39 @@ async def test_bucket_is_set_up_and_used_as_told(open_folder: Path) -> None:
     assert process.returncode == 0, err.decode()
     assert out.decode().strip() == "200 image/png"
     assert servers_of(open_folder) == []
+
+
+@pytest.mark.e2e
+async def test_tenant_is_onboarded_and_its_key_rotated_as_told(open_folder: Path) -> None:
+    data = open_folder / ".genjobs"
+    data.mkdir(mode=0o755)
+    parts = (
+        ("README.md", "tenant"),
+        ("docs/operations.md", "onboarding"),
+        ("docs/operations.md", "rotation"),
+    )
+    async with running(data, "serve", "--port", "0") as serve:
+        (data / "api-key").write_text(KEY)
+        done = []
+        for document, name in parts:
+            session = example(document, name).replace(".venv/bin/genjobs", "genjobs")
+            process = await asyncio.create_subprocess_exec(
+                *("bash", "-euo", "pipefail", "-c", session),
+                cwd=open_folder,
+                env={
+                    "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+                    "URL": await base_url(serve),
+                },
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await asyncio.wait_for(process.communicate(), 90)
+            assert process.returncode == 0, err.decode()
+            done.append((out.decode(), err.decode()))
+    [(read, _), (onboarded, _), (rotated, said)] = done
+    assert '"max_queued":20' in read.replace(" ", "")
+    assert '"object":"usage"' in onboarded
+    assert '"object":"token"' in onboarded
+    assert "backend-2" in rotated
+    assert "is revoked" in said
+    assert "gj_live_" not in read + onboarded + rotated + said

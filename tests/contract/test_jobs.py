@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -107,13 +106,11 @@ class TestMemoryJobOutage(JobOutageContract):
 
 class TestPostgresJobOutage(JobOutageContract):
     @pytest.fixture
-    async def unreachable(self) -> AsyncIterator[JobsBackend]:
-        with socket.socket() as taken:  # bound and not listening: every connect is refused
-            taken.bind(("127.0.0.1", 0))
-            url = f"postgresql+asyncpg://nobody@127.0.0.1:{taken.getsockname()[1]}/nothing"
-            async with open_pool(url) as pool:
-                yield JobsBackend(
-                    store=PostgresJobStore(pool),
-                    ledger=PostgresJobLedger(pool, Deadlines()),
-                    tenants=(a_tenant_id(), a_tenant_id()),
-                )
+    async def unreachable(self, closed_port: int) -> AsyncIterator[JobsBackend]:
+        url = f"postgresql+asyncpg://nobody@127.0.0.1:{closed_port}/nothing"
+        async with open_pool(url) as pool:
+            yield JobsBackend(
+                store=PostgresJobStore(pool),
+                ledger=PostgresJobLedger(pool, Deadlines()),
+                tenants=(a_tenant_id(), a_tenant_id()),
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ HASTE = {
     "GENJOBS_HEARTBEAT_SECONDS": "0.5",
     "GENJOBS_LEASE_SECONDS": "2",
     "GENJOBS_SUPERVISE_SECONDS": "0.3",
+    "GENJOBS_STOP_SECONDS": "3",
     "GENJOBS_API_KEY": KEY,
 }
 
@@ -33,6 +35,8 @@ class Command:
 
     process: asyncio.subprocess.Process
     lines: list[str] = field(default_factory=list)
+    #: Standard output, once it has ended.
+    out: str = ""
 
     async def says(self, text: str, seconds: float = 60) -> str:
         """Return the first line on standard error that holds ``text``."""
@@ -50,7 +54,8 @@ class Command:
     async def ends(self, seconds: float = 60) -> int:
         """Return the exit code."""
         async with asyncio.timeout(seconds):
-            _, err = await self.process.communicate()
+            out, err = await self.process.communicate()
+            self.out += out.decode()
             self.lines += err.decode().splitlines(keepends=True)
         assert self.process.returncode is not None
         return self.process.returncode
@@ -96,7 +101,9 @@ async def running(data: Path, *arguments: str, **settings: str) -> AsyncIterator
 async def base_url(command: Command) -> str:
     """Return where a ``serve`` or ``demo`` listens."""
     line = await command.says("http://127.0.0.1:")
-    return "http://127.0.0.1:" + line.split("http://127.0.0.1:", 1)[1].split()[0].strip("/,\x1b[0m")
+    found = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert found, line
+    return found[0]
 
 
 @asynccontextmanager

@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from genjobs.domain.attempts import Assignment, Beat, Completed, Execution, Recorded
-from genjobs.domain.errors import StaleAttempt
+from genjobs.domain.errors import InputRefused, StaleAttempt
 from genjobs.domain.ids import ExecutionId, JobId
+from genjobs.domain.ingests import IngestExecution
 from genjobs.domain.job import Progress, Timings
 from genjobs.domain.lifecycle import Phase
-from genjobs.domain.ports import JobLedger, JobStore
+from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, Supervision
+from genjobs.domain.supervision import Deeds, Termination
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing import a_new_job
 from genjobs.testing.clock import BEGINNING
@@ -25,6 +27,8 @@ class JobWalk:
 
     store: JobStore
     ledger: JobLedger
+    ingests: IngestLedger
+    supervision: Supervision
     owners: list[Owner]
     chance: random.Random
     now: datetime = BEGINNING
@@ -32,6 +36,9 @@ class JobWalk:
     assignments: list[Assignment] = field(default_factory=list)
     executions: list[Execution] = field(default_factory=list)
     completed: list[tuple[JobId, UUID]] = field(default_factory=list)
+    claims: list[IngestExecution] = field(default_factory=list)
+    #: Attempts that were escalated, and what became of jobs because of it.
+    escalated: int = 0
 
     async def step(self) -> None:
         self.now += timedelta(seconds=self.chance.choice((0, 1, 5)))
@@ -40,14 +47,19 @@ class JobWalk:
                 self.create,
                 self.create,
                 self._dispatch,
-                self._start,
-                self._start,
+                *(self._start,) * 4,
                 self._beat,
                 self._finish,
                 self._release,
                 self._cancel_any,
                 self._cancel_as_it_is_dispatched,
                 self._supervise,
+                self._tick,
+                self._escalate,
+                self._create_with_url,
+                self._claim,
+                self._settle,
+                self._pause,
             )
         )()
 
@@ -62,16 +74,27 @@ class JobWalk:
 
     async def _start(self) -> None:
         if self.assignments:
-            assignment = self.chance.choice(self.assignments)  # also those that were started before
+            # Most often a fresh one; now and then one that was started or overtaken long ago.
+            recent = self.assignments[-4:] if self.chance.random() < 0.8 else self.assignments
+            assignment = self.chance.choice(recent)
             try:
-                started = await self.ledger.start(assignment, ExecutionId(uuid4()), now=self.now)
+                started = await self.ledger.start(
+                    assignment,
+                    ExecutionId(uuid4()),
+                    now=self.now,
+                    call_id=self.chance.choice((None, "worker-1", "worker-2")),
+                )
             except StaleAttempt:
                 return
             self.executions.append(started.execution)
 
     async def _beat(self) -> None:
         beats = [
-            Beat(execution=item, phase=Phase.RENDERING, progress=Progress(fraction=0.5))
+            Beat(
+                execution=item,
+                phase=self.chance.choice(list(Phase)),
+                progress=Progress(fraction=0.5),
+            )
             for item in self.executions[-5:]
         ]
         await self.ledger.heartbeat(beats, now=self.now)
@@ -103,8 +126,51 @@ class JobWalk:
         reach = Reach(tenant_id=owner.tenant_id, user_id=owner.user_id)
         await self.store.request_cancel(reach, job_id, now=self.now)
 
+    async def _create_with_url(self) -> None:
+        new = a_new_job(self.chance.choice(self.owners), at=self.now, pending=["a.png"])
+        self.jobs.append((new.owner, new.id))
+        await self.store.create(new)
+
+    async def _claim(self) -> None:
+        executions = [ExecutionId(uuid4()) for _ in range(2)]
+        claimed = await self.ingests.claim(executions, now=self.now)
+        self.claims.extend(ingest.execution for ingest in claimed)
+
+    async def _settle(self) -> None:
+        if self.claims:
+            execution = self.chance.choice(self.claims)  # also those that were settled before
+            await self.ingests.heartbeat(self.claims[-3:], now=self.now)
+            match self.chance.randrange(4):
+                case 0:
+                    await self.ingests.retry(execution, now=self.now)
+                case 1:
+                    await self.ingests.release(execution, now=self.now)
+                case 2:
+                    await self.ingests.refuse(execution, InputRefused(), now=self.now)
+                case _:
+                    await self.ingests.finish(execution, [], now=self.now)
+
+    async def _tick(self) -> None:
+        await self.supervision.begin_tick(now=self.now)
+        await self.ingests.rescue(now=self.now, limit=5)
+        # Every step counts in its own transaction, so at no moment may a count be wrong.
+        assert await self.supervision.recount_next() in (0, None)
+        await self.ledger.prune(now=self.now, limit=5)
+        await self.supervision.end_tick(Deeds(rescues=1))
+        await self.ledger.overview(now=self.now)
+
+    async def _escalate(self) -> None:
+        for silent in await self.supervision.silent_cancels(now=self.now, limit=5):
+            seen = self.chance.choice(list(Termination))
+            self.escalated += len(await self.supervision.end_silent(silent, seen, now=self.now))
+
+    async def _pause(self) -> None:
+        await self.supervision.pause(now=self.now)
+        await self.supervision.resume()
+
     async def end(self) -> None:
         """Cancel everything; what runs is found to be lost."""
+        await self.supervision.resume()
         for owner, job_id in self.jobs:
             await self.cancel(owner, job_id)
         self.now += timedelta(hours=1)

@@ -22,6 +22,7 @@ from genjobs.api.context import ApiContext
 from genjobs.bootstrap import Adapters, api_key
 from genjobs.domain.ports import WorkflowEngine
 from genjobs.settings import Settings
+from genjobs.testing import a_key_text
 from tests.attack_server import AttackServer, Network, attack_server
 from tests.postgres import Database
 
@@ -125,7 +126,7 @@ async def other_tenant(site: Site, database: Database, tenant_id: UUID) -> Async
             "data_directory": site.data,
             "public_url": "http://genjobs.test",
             "tenant_id": tenant_id,
-            "api_key": f"key-of-{tenant_id}",
+            "api_key": a_key_text(str(tenant_id)).reveal(),
         }
     )
     async with AsyncExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,7 +16,13 @@ from genjobs.adapters.comfyui import ComfyUIEngine, Patience
 from genjobs.adapters.system import SystemClock
 from genjobs.bootstrap.catalogue import simulator_entries
 from genjobs.domain.catalogue import NodeCatalogue
-from genjobs.domain.errors import EngineFailed, NoOutput, RenderInterrupted
+from genjobs.domain.errors import (
+    DeviceFailed,
+    EngineFailed,
+    NoOutput,
+    OutOfMemory,
+    RenderInterrupted,
+)
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import Progress
 from genjobs.domain.ports import Rendered
@@ -238,6 +245,86 @@ async def test_discard_removes_previews_and_leaves_those_of_others(
 
     await render.engine.discard(render.id)
     assert [path.name for path in temp.iterdir()] == ["of_another.png"]
+
+
+async def test_unclear_submit_to_a_frozen_server_is_settled_once_it_thaws(
+    simulator: RunningSimulator, tmp_path: Path
+) -> None:
+    haste = dataclasses.replace(
+        _HASTE, answer=timedelta(milliseconds=300), silent=timedelta(milliseconds=500)
+    )
+    async with ComfyUIEngine(simulator.url, clock=SystemClock(), patience=haste) as engine:
+        render = Render(engine)
+        running = asyncio.create_task(render.run(sampling(200, rounds=15)))
+        await render.until_it_samples(running)
+        simulator.faults.freeze_seconds = 3.0
+        with pytest.raises(EngineFailed):
+            await running
+        with pytest.raises(EngineFailed):  # nobody knows what became of it
+            await engine.settle(render.id)
+
+        async with asyncio.timeout(_LONG):
+            while True:
+                try:
+                    await engine.settle(render.id)
+                    break
+                except EngineFailed:
+                    await asyncio.sleep(0.1)
+        running_now, pending = await _queue(simulator)
+        assert (running_now, pending) == ([], [])
+
+
+async def test_settling_leaves_the_renders_of_others(
+    simulator: RunningSimulator, engine: ComfyUIEngine
+) -> None:
+    other, mine = Render(engine), Render(engine)
+    running = asyncio.create_task(other.run(sampling(60)))
+    await other.until_it_samples(running)
+    lost = asyncio.create_task(mine.run(sampling(60)))
+    async with asyncio.timeout(_LONG):
+        while not (await _queue(simulator))[1]:
+            await asyncio.sleep(0.01)
+    lost.cancel()
+    await asyncio.gather(lost, return_exceptions=True)
+    async with asyncio.timeout(_LONG):
+        await engine.settle(mine.id)
+    assert (await _queue(simulator))[1] == []
+    assert len((await running).outputs) == 1
+
+
+async def test_lack_of_memory_frees_what_comfyui_holds(
+    simulator: RunningSimulator, engine: ComfyUIEngine
+) -> None:
+    freed = 0
+    free = engine._client.free
+
+    async def noted() -> None:
+        nonlocal freed
+        freed += 1
+        await free()
+
+    engine._client.free = noted  # type: ignore[method-assign]
+    simulator.faults.fail_memory = 1
+    with pytest.raises(OutOfMemory):
+        await Render(engine).run(a_workflow())
+    assert len((await Render(engine).run(a_workflow())).outputs) == 1
+    assert freed == 1
+
+
+async def test_broken_device_is_told_from_a_broken_node(
+    simulator: RunningSimulator, render: Render
+) -> None:
+    simulator.faults.fail_device = 1
+    with pytest.raises(DeviceFailed):
+        await render.run(a_workflow())
+
+
+async def _queue(simulator: RunningSimulator) -> tuple[list[Any], list[Any]]:
+    import httpx
+
+    async with httpx.AsyncClient(base_url=simulator.url) as http:
+        queue = (await http.get("/queue")).json()
+    return queue["queue_running"], queue["queue_pending"]
 
 
 async def _bytes(content: bytes) -> AsyncIterator[bytes]:

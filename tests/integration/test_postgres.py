@@ -229,7 +229,9 @@ async def test_unreachable_database_is_unavailable_and_comes_back(database: Data
         job = (await store.create(a_new_job(owner))).job
         # Every connection is cut, as by a restart of the server.
         await database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'genjobs_api'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE usename = 'genjobs_api' AND datname = $1",
+            database.name,
         )
         reach = Reach(tenant_id=owner.tenant_id, user_id=owner.user_id)
         for _ in range(20):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import quote
 
 import pytest
 
@@ -15,13 +13,13 @@ from genjobs.adapters.postgres import (
     PostgresJobStore,
     open_pool,
 )
-from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing import a_new_job, an_owner
 from genjobs.testing.clock import BEGINNING
 from tests.postgres import Database
+from tests.proxy import proxied
 
 
 @pytest.fixture
@@ -82,23 +80,42 @@ async def test_server_that_falls_silent_is_unavailable_in_bounded_time(
     database: Database, owner: Owner
 ) -> None:
     async with (
-        _proxy(database.api) as (url, silence),
-        open_pool(url, size=1, command_seconds=0.5) as pool,
+        proxied(database.api) as proxy,
+        open_pool(proxy.url, size=1, command_seconds=0.5) as pool,
     ):
         store = PostgresJobStore(pool)
         job = (await store.create(a_new_job(owner))).job
-        silence.set()  # connections stay open and nothing passes, as behind a dead NAT entry
+        proxy.silent.set()  # connections stay open and nothing passes, as behind a dead NAT entry
         begun = time.monotonic()
         with pytest.raises(Unavailable):
             await store.get(_reach(owner), job.id)
         # A bound on waiting, not a speed: command, its cancelling and release have a limit each.
         assert time.monotonic() - begun < 20
-        silence.clear()
+        proxy.silent.clear()
         async with asyncio.timeout(30):
             while True:
                 with contextlib.suppress(Unavailable):
                     assert await store.get(_reach(owner), job.id) == job
                     break
+        assert pool.in_use() == 0
+
+
+#: What servers say that shut down, start, fail over, are full or lose their disk.
+_FAILING = (
+    *("08006", "57P01", "57P02", "57P03", "57014", "25006", "53100", "53200", "53300", "58030"),
+    *("40003", "58000", "57P05"),
+)
+
+
+@pytest.mark.parametrize("code", _FAILING)
+async def test_failing_server_is_unavailable(database: Database, code: str) -> None:
+    await database.execute(
+        "CREATE OR REPLACE FUNCTION public.fail(p_code text) RETURNS void LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = p_code; END $$"
+    )
+    async with open_pool(database.api) as pool:
+        with pytest.raises(Unavailable):
+            await pool.rows("SELECT public.fail($1)", code)
         assert pool.in_use() == 0
 
 
@@ -108,43 +125,3 @@ def _reach(owner: Owner) -> Reach:
 
 def _with(url: str, option: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{option}"
-
-
-@contextlib.asynccontextmanager
-async def _proxy(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A proxy before the server, and an event that makes it swallow everything."""
-    address = connect_arguments(url)
-    silent = asyncio.Event()
-    writers: list[asyncio.StreamWriter] = []
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                if not silent.is_set():
-                    writer.write(data)
-                    await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await _connect(address)()
-        writers.extend((writer, back))
-        await asyncio.gather(pump(reader, back), pump(there, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    user, name = address["user"], quote(address["database"])
-    try:
-        yield f"postgresql+asyncpg://{user}@127.0.0.1:{port}/{name}?ssl=disable", silent
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
-
-
-def _connect(
-    address: dict[str, object],
-) -> Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
-    host, port = str(address["host"]), int(str(address["port"] or 5432))
-    if host.startswith("/"):
-        return lambda: asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-    return lambda: asyncio.open_connection(host, port)

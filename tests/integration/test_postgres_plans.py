@@ -11,7 +11,9 @@ import asyncpg
 import pytest
 
 from genjobs.adapters.postgres import PostgresJobStore, open_pool
+from genjobs.adapters.postgres.overview import OVERVIEW
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
+from genjobs.adapters.postgres.supervision import ORPHANS
 from genjobs.domain.ids import JobId
 from genjobs.domain.tenancy import Reach
 from genjobs.testing import a_tenant_id
@@ -24,6 +26,8 @@ async def skewed(database: Database, request: pytest.FixtureRequest) -> Reach:
     # A table that filled faster than statistics were taken is planned for as if it were empty, or
     # as what it was before.
     await database.execute("ALTER TABLE genjobs.jobs SET (autovacuum_enabled = false)")
+    # What earlier tests, or autovacuum meanwhile, have left.
+    await database.execute("DELETE FROM pg_statistic WHERE starelid = 'genjobs.jobs'::regclass")
     if request.param == "analyzed when other":
         await _a_few_finished_jobs(database)
         await database.execute("ANALYZE genjobs.jobs")
@@ -110,6 +114,9 @@ _WALKS = {
     "dispatch": {"jobs_paused", "jobs_user_ready"},
     "end_pauses": {"jobs_paused"},
     "expire_queued": {"jobs_expiry"},
+    "rescue_lost": set(),
+    "reclaim_unstarted": set(),
+    "recount_next": set(),
 }
 _OF_THE_API = {"get_job", "list_jobs", "find_submitted"}
 
@@ -131,7 +138,9 @@ async def test_statements_walk_the_index_that_is_theirs(database: Database, skew
             given = [values[name] for name in types]
             plan = await _generic_plan(url, statement, skewed, types, given)
             for node in _nodes(plan):
-                small = node.get("Relation Name") in {"slots", "tenant_load", "tenants"}
+                small = node.get("Relation Name") in {
+                    *("slots", "tenant_load", "tenants", "supervision"),
+                }
                 assert small or node["Node Type"] != "Seq Scan", (statement, plan)
                 assert "Bitmap" not in node["Node Type"], (statement, plan)
                 reads_jobs = any(part.get("Relation Name") == "jobs" for part in _nodes(node))
@@ -139,6 +148,68 @@ async def test_statements_walk_the_index_that_is_theirs(database: Database, skew
                 used.add(node.get("Index Name"))
         # Another index of jobs would be walked from end to end for what it does not hold.
         assert {name for name in used if name and name.startswith("jobs")} == indexes, function
+
+
+#: Statements of the supervisor, what they are given, and the indexes of jobs that they may walk.
+_ID = "00000000-0000-0000-0000-000000000001"
+_SUPERVISION: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
+    "overview": (
+        [("timestamp with time zone", "infinity")],
+        {"jobs_ready", "jobs_expiry", "jobs_pkey"},
+    ),
+    "orphans": (
+        [
+            *[("uuid[]", f"{{{_ID}}}")] * 2,
+            ("text[]", "{x}"),
+            *[("integer[]", "{1}")] * 2,
+        ],
+        {"jobs_pkey"},
+    ),
+    "recount_load": ([("uuid", _ID)], {"jobs_user_ready", "jobs_paused", "jobs_pkey"}),
+    "take_silent": (
+        [
+            ("timestamp with time zone", "infinity"),
+            ("integer", "5"),
+            *[("interval", "30 s")] * 3,
+        ],
+        {"jobs_pkey"},
+    ),
+}
+
+
+async def _supervision_statement(database: Database, name: str) -> str:
+    if name in {"overview", "orphans"}:
+        return {"overview": OVERVIEW, "orphans": ORPHANS}[name]
+    [row] = await database.execute(
+        "SELECT prosrc, proargnames FROM pg_proc "
+        "WHERE pronamespace = 'genjobs'::regnamespace AND proname = $1",
+        name,
+    )
+    source = re.sub(r"--[^\n]*", "", row["prosrc"])
+    # What a WITH of the function reads.
+    [text] = re.findall(
+        r"WITH \w+ AS \(\s+(\(?SELECT .*?)\n    \)(?:, counted|\s+UPDATE)", source, re.S
+    )
+    for place, argument in enumerate(row["proargnames"][:5], 1):
+        text = re.sub(rf"\b{argument}\b", f"${place}", text)
+    return str(text)
+
+
+@pytest.mark.parametrize("name", _SUPERVISION)
+async def test_supervisor_walks_no_whole_table(
+    database: Database, skewed: Reach, name: str
+) -> None:
+    given, indexes = _SUPERVISION[name]
+    statement = await _supervision_statement(database, name)
+    types, values = [list(part) for part in zip(*given, strict=True)]
+    plan = await _generic_plan(database.worker, statement, skewed, types, values)
+    used = set()
+    for node in _nodes(plan):
+        large = node.get("Relation Name") in {"jobs", "ingests", "attempts"}
+        assert not (large and node["Node Type"] == "Seq Scan"), plan
+        assert "Bitmap" not in node["Node Type"], plan
+        used.add(node.get("Index Name"))
+    assert {index for index in used if index and index.startswith("jobs")} <= indexes, plan
 
 
 async def _generic_plan(

@@ -17,8 +17,10 @@ import pytest
 
 from genjobs.adapters.postgres import (
     Pool,
+    PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
+    PostgresSupervision,
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
@@ -26,6 +28,7 @@ from genjobs.domain.attempts import Beat
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import ExecutionId
+from genjobs.domain.ingests import IngestRules
 from genjobs.domain.job import Progress
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.tenancy import Owner
@@ -33,69 +36,10 @@ from genjobs.testing import an_owner
 from genjobs.testing.clock import BEGINNING
 from tests.integration.job_walk import JobWalk
 from tests.postgres import Database
+from tests.row_checks import BROKEN
 
 _CLIENTS = 8
 _STEPS = 60
-
-#: Each must return no row.
-_BROKEN = {
-    "a slot and its job disagree": """
-        SELECT 1 FROM genjobs.slots s FULL JOIN (
-            SELECT * FROM genjobs.jobs WHERE slot_no IS NOT NULL) j USING (slot_no)
-        WHERE (s.job_id, s.tenant_id, s.attempt) IS DISTINCT FROM (j.id, j.tenant_id, j.attempt)
-    """,
-    "an execution holds a slot of a job that does not run": """
-        SELECT 1 FROM genjobs.slots s JOIN genjobs.jobs j USING (slot_no)
-        WHERE (s.execution_id IS NOT NULL) <> (j.status = 'running')
-           OR (s.lease_expires_at IS NOT NULL) <> (j.status = 'running')
-           OR (s.start_deadline IS NOT NULL) <> (j.status = 'queued')
-    """,
-    "a free slot remembers": """
-        SELECT 1 FROM genjobs.slots WHERE job_id IS NULL AND num_nonnulls(
-            tenant_id, attempt, execution_id, start_deadline, lease_expires_at, phase, progress) > 0
-    """,
-    "an end without a time, or a time without an end": """
-        SELECT 1 FROM genjobs.jobs WHERE (finished_at IS NOT NULL) <>
-            (status IN ('completed', 'failed', 'cancelled'))
-    """,
-    "an attempt is open without a slot, or closed with one": """
-        SELECT 1 FROM genjobs.attempts a
-        JOIN genjobs.jobs j ON (j.tenant_id, j.id) = (a.tenant_id, a.job_id)
-        WHERE (a.ended_at IS NULL) <> (j.slot_no IS NOT NULL AND j.attempt = a.attempt)
-    """,
-    "attempts are not numbered one after another": """
-        SELECT 1 FROM genjobs.jobs j WHERE j.attempt <> (
-            SELECT count(*) FROM genjobs.attempts a
-            WHERE (a.tenant_id, a.job_id) = (j.tenant_id, j.id))
-    """,
-    "charges do not add up": """
-        SELECT 1 FROM genjobs.jobs j WHERE j.status = 'queued' AND j.charged <> (
-            SELECT count(*) FROM genjobs.attempts a
-            WHERE (a.tenant_id, a.job_id) = (j.tenant_id, j.id) AND a.charged)
-    """,
-    "a user's counts are not what there is": """
-        SELECT 1 FROM genjobs.user_load l FULL JOIN (
-            SELECT tenant_id, user_id, count(*) FILTER (WHERE slot_no IS NULL) AS queued,
-                count(*) FILTER (WHERE slot_no IS NOT NULL) AS in_flight,
-                count(*) FILTER (WHERE ready) AS ready
-            FROM genjobs.jobs WHERE status IN ('queued', 'running') GROUP BY 1, 2
-        ) j USING (tenant_id, user_id)
-        WHERE (coalesce(l.queued, 0), coalesce(l.in_flight, 0), coalesce(l.ready, 0))
-            <> (coalesce(j.queued, 0), coalesce(j.in_flight, 0), coalesce(j.ready, 0))
-    """,
-    "a tenant's counts are not the sum of its users'": """
-        SELECT 1 FROM genjobs.tenant_load t JOIN (
-            SELECT tenant_id, sum(queued) AS queued, sum(in_flight) AS in_flight,
-                count(*) FILTER (WHERE pickable) AS ready_users
-            FROM genjobs.user_load GROUP BY 1
-        ) u USING (tenant_id)
-        WHERE (t.queued, t.in_flight, t.ready_users) <> (u.queued, u.in_flight, u.ready_users)
-    """,
-    "a cancelled job has no receipt": """
-        SELECT 1 FROM genjobs.jobs WHERE status = 'cancelled'
-            AND (cancel_requested_at IS NULL OR cancel_method IS NULL)
-    """,
-}
 
 
 @pytest.fixture
@@ -117,21 +61,21 @@ async def owners(database: Database) -> list[Owner]:
 async def test_any_interleaving_leaves_rows_that_agree(
     database: Database, pools: tuple[Pool, Pool], owners: list[Owner], seed: int
 ) -> None:
-    world = _world(pools, owners, seed)
+    world = make_world(pools, owners, seed)
 
     async def client() -> None:
         for _ in range(_STEPS):
             await world.step()
 
     await asyncio.gather(*(client() for _ in range(_CLIENTS)))
-    await _check(database, world)
+    await check(database, world)
     assert world.completed  # the walk got to the interesting places
 
 
 async def test_connections_cut_at_random_leave_rows_that_agree(
     database: Database, pools: tuple[Pool, Pool], owners: list[Owner]
 ) -> None:
-    world = _world(pools, owners, 99)
+    world = make_world(pools, owners, 99)
     outages = 0
     done = asyncio.Event()
 
@@ -156,14 +100,14 @@ async def test_connections_cut_at_random_leave_rows_that_agree(
     await asyncio.gather(*(client() for _ in range(_CLIENTS)))
     done.set()
     await cutting
-    await _check(database, world)
+    await check(database, world)
     assert outages
 
 
 async def test_cancel_that_meets_a_dispatch_frees_the_slot_it_gave(
     database: Database, pools: tuple[Pool, Pool], owners: list[Owner]
 ) -> None:
-    world = _world(pools, owners, 0)
+    world = make_world(pools, owners, 0)
     await world.create()
     dispatcher = await asyncpg.connect(**connect_arguments(database.worker))
     try:
@@ -184,7 +128,7 @@ async def test_cancel_that_meets_a_dispatch_frees_the_slot_it_gave(
         await cancelling
     finally:
         await dispatcher.close()
-    await _check(database, world)
+    await check(database, world)
 
 
 async def test_signs_of_life_cost_no_index_and_do_not_bloat(
@@ -192,7 +136,7 @@ async def test_signs_of_life_cost_no_index_and_do_not_bloat(
 ) -> None:
     await database.execute("SELECT pg_stat_reset_single_table_counters('genjobs.slots'::regclass)")
     async with open_pool(database.api) as api, open_pool(database.worker) as worker:
-        world = _world((api, worker), owners, 0)
+        world = make_world((api, worker), owners, 0)
         await world.create()
         [assignment] = await world.ledger.dispatch(now=BEGINNING, limit=1)
         started = await world.ledger.start(assignment, ExecutionId(uuid4()), now=BEGINNING)
@@ -216,24 +160,32 @@ async def _slot_updates(database: Database) -> asyncpg.Record:
     return row
 
 
-def _world(pools: tuple[Pool, Pool], owners: list[Owner], seed: int) -> JobWalk:
-    # Short enough that leases and starts are missed within the walk.
-    deadlines = Deadlines(lease=timedelta(seconds=60), start=timedelta(seconds=60), max_attempts=2)
+#: Short enough that leases and starts are missed within the walk.
+DEADLINES = Deadlines(lease=timedelta(seconds=60), start=timedelta(seconds=60), max_attempts=2)
+
+
+def make_world(pools: tuple[Pool, Pool], owners: list[Owner], seed: int) -> JobWalk:
     api, worker = pools
+    rules = IngestRules(lease=timedelta(seconds=60), deadline=timedelta(minutes=5), tries=2)
     return JobWalk(
-        PostgresJobStore(api), PostgresJobLedger(worker, deadlines), owners, random.Random(seed)
+        store=PostgresJobStore(api),
+        ledger=PostgresJobLedger(worker, DEADLINES),
+        ingests=PostgresIngestLedger(worker, rules),
+        supervision=PostgresSupervision(worker, DEADLINES),
+        owners=owners,
+        chance=random.Random(seed),
     )
 
 
-async def _check(database: Database, world: JobWalk) -> None:
+async def check(database: Database, world: JobWalk) -> None:
     [stat] = await database.execute(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = $1", database.name
     )
     assert stat["deadlocks"] == 0
-    broken = [name for name, query in _BROKEN.items() if await database.execute(query)]
+    broken = [name for name, query in BROKEN.items() if await database.execute(query)]
     assert broken == []
     await world.end()
-    broken = [name for name, query in _BROKEN.items() if await database.execute(query)]
+    broken = [name for name, query in BROKEN.items() if await database.execute(query)]
     assert broken == []
     seen = await world.ledger.overview(now=world.now)
     assert (seen.slots_free, seen.queued, seen.running) == (seen.slots_total, 0, 0)

@@ -27,7 +27,7 @@ from genjobs.testing.clock import BEGINNING
 from tests.postgres import Database
 
 #: What holds no data of tenants.
-_OPEN = {"alembic_version"}
+_OPEN = {"alembic_version", "supervision"}
 
 
 @pytest.fixture
@@ -87,6 +87,28 @@ async def test_every_table_is_walled_in(database: Database) -> None:
             for policy in policies
             if policy["tablename"] == table["name"]
         )
+
+
+async def test_what_supervisors_share_is_out_of_the_apis_reach(database: Database) -> None:
+    """The row is of no tenant: neither rights nor a policy lead the API's role to it."""
+    connection = await asyncpg.connect(**connect_arguments(database.api))
+    try:
+        for statement in (
+            "SELECT 1 FROM genjobs.supervision",
+            "UPDATE genjobs.supervision SET paused_at = now()",
+            "SELECT genjobs.resume_dispatch()",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+    [walls] = await database.execute(
+        "SELECT bool_and(relrowsecurity AND relforcerowsecurity) AS up, "
+        "(SELECT count(*) FROM pg_policies WHERE tablename = 'supervision' "
+        " AND roles && '{genjobs_api,public}') AS leading_in "
+        "FROM pg_class WHERE oid = 'genjobs.supervision'::regclass"
+    )
+    assert tuple(walls) == (True, 0)
 
 
 @pytest.mark.parametrize("named", [None, "", "00000000-0000-0000-0000-000000000000"])
@@ -159,6 +181,45 @@ async def test_nothing_is_written_for_another_tenant(
                 await connection.execute(statement, theirs.tenant_id)
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("api", "SELECT secret_sha256 FROM genjobs.api_keys"),
+        ("api", "SELECT * FROM genjobs.api_keys"),
+        ("api", "UPDATE genjobs.api_keys SET scopes = '{}', revoked_at = NULL"),
+        ("api", "INSERT INTO genjobs.token_cutoffs VALUES (gen_random_uuid(), 'u', now())"),
+        ("api", "UPDATE genjobs.tenants SET limits = '{}'"),
+        ("api", "UPDATE genjobs.plans SET limits = '{}'"),
+        ("api", "DELETE FROM genjobs.issuer_keys"),
+        ("worker", "SELECT id FROM genjobs.api_keys"),
+        ("worker", "SELECT * FROM genjobs.find_key('x')"),
+        ("worker", "SELECT issuer FROM genjobs.issuer_keys"),
+        ("worker", "UPDATE genjobs.tenants SET limits = '{}'"),
+    ],
+)
+async def test_credentials_and_limits_are_out_of_reach(
+    database: Database, owners: tuple[Owner, Owner], role: str, statement: str
+) -> None:
+    connection = await asyncpg.connect(**connect_arguments(getattr(database, role)))
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT set_config('genjobs.tenant', $1, true)", str(owners[0].tenant_id)
+            )
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_one_function_alone_has_the_owners_rights(database: Database) -> None:
+    rows = await database.execute(
+        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef "
+        "AND pronamespace = 'genjobs'::regnamespace"
+    )
+    assert [tuple(row) for row in rows] == [("find_key", ["search_path=pg_catalog, pg_temp"])]
 
 
 async def test_tenants_that_take_turns_on_one_connection_do_not_meet(

@@ -8,7 +8,8 @@ import pytest
 
 from genjobs.bootstrap import Adapters, load_settings
 from genjobs.domain.errors import ConfigurationError
-from genjobs.settings import Environment, Settings
+from genjobs.domain.ids import TenantId, tenant_text
+from genjobs.settings import DEFAULT_TENANT, Environment, Settings
 
 
 @pytest.mark.parametrize(
@@ -94,4 +95,13 @@ async def test_place_that_may_not_hold_files_is_refused_when_it_is_opened(
         with pytest.raises(ConfigurationError) as refused:
             await Adapters(settings, stack).artifacts()
     assert word in refused.value.message
+
+
+def test_tenant_may_be_named_as_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in (str(DEFAULT_TENANT), tenant_text(TenantId(DEFAULT_TENANT))):
+        monkeypatch.setenv("GENJOBS_TENANT_ID", text)
+        assert load_settings().tenant_id == DEFAULT_TENANT
+    monkeypatch.setenv("GENJOBS_TENANT_ID", "ten_hunter2")
+    with pytest.raises(ConfigurationError, match="GENJOBS_TENANT_ID") as refused:
+        load_settings()
     assert "hunter2" not in refused.value.message

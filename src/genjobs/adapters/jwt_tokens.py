@@ -17,6 +17,8 @@ import jwt
 
 from genjobs.domain.credentials import (
     ISSUER_ALGORITHMS,
+    MOST_TOKEN_TEXT,
+    OWN_ISSUER,
     TOKEN_LIFE,
     IssuerKey,
     TokenClaims,
@@ -24,13 +26,11 @@ from genjobs.domain.credentials import (
 )
 from genjobs.domain.errors import ConfigurationError, InvalidRequest, Unauthenticated
 from genjobs.domain.ids import TenantId, parse_tenant_id, tenant_text
-from genjobs.domain.tenancy import Owner, Scope
+from genjobs.domain.tenancy import Owner, known_scopes
 
-OWN_ISSUER: Final = "genjobs"
 _OWN_ALGORITHM: Final = "HS256"
 _REQUIRED: Final = ("iss", "aud", "exp", "sub", "tenant", "scope", "jti")
 _LEEWAY: Final = 10  # seconds that clocks of two machines may differ
-_MOST_TEXT: Final = 200  # characters of an issuer, a key id, a token id
 _SHORTEST_SECRET: Final = 32  # bytes; RFC 7518 section 3.2
 
 
@@ -57,7 +57,8 @@ class JwtCodec:
             "tenant": tenant_text(claims.tenant_id),
             "scope": " ".join(sorted(claims.scopes)),
             "jti": claims.token_id,
-            "iat": int(claims.issued_at.timestamp()),
+            # With its fraction: a cut-off in the same second is before it, or after.
+            "iat": claims.issued_at.timestamp(),
             "exp": int(claims.expires_at.timestamp()),
             "key": claims.key_id,
         }
@@ -92,7 +93,7 @@ class JwtCodec:
     def _header(self, token: str) -> dict[str, Any]:
         try:
             return dict(jwt.get_unverified_header(token))
-        except (jwt.PyJWTError, ValueError):
+        except (jwt.PyJWTError, ValueError, RecursionError):
             raise Unauthenticated from None
 
     def _unproven(self, token: str) -> dict[str, Any]:
@@ -123,17 +124,18 @@ class JwtCodec:
             )
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise Unauthenticated from None
-        if _time(claims, "nbf", now).timestamp() > now.timestamp() + _LEEWAY:
+        if "nbf" in claims and _time(claims, "nbf").timestamp() > now.timestamp() + _LEEWAY:
             raise Unauthenticated
         return dict(claims)
 
     def _claims(self, claims: dict[str, Any], key_id: str | None, now: datetime) -> TokenClaims:
-        expires_at = _time(claims, "exp", None)
+        expires_at = _time(claims, "exp")
         # Without it a token counts as made as early as it can have been.
-        issued_at = _time(claims, "iat", expires_at - TOKEN_LIFE)
+        earliest = expires_at.timestamp() - TOKEN_LIFE.total_seconds()
+        issued_at = _time({"iat": earliest, **claims}, "iat")
         if issued_at.timestamp() > now.timestamp() + _LEEWAY:
             raise Unauthenticated
-        scopes = _text(claims, "scope", _MOST_TEXT * 5).split(" ")
+        scopes = _text(claims, "scope", MOST_TOKEN_TEXT * 5).split(" ")
         try:
             owner = Owner(tenant_id=_tenant(claims), user_id=_text(claims, "sub"))
         except InvalidRequest:
@@ -142,7 +144,7 @@ class JwtCodec:
             tenant_id=owner.tenant_id,
             user_id=owner.user_id,
             # Scopes that nobody knows are not granted, and no reason to refuse.
-            scopes=frozenset(Scope(name) for name in scopes if name in set(Scope)),
+            scopes=known_scopes(scopes),
             issued_at=issued_at,
             expires_at=expires_at,
             token_id=_text(claims, "jti"),
@@ -154,11 +156,16 @@ def _key_id(secret: str) -> str:
     return hashlib.sha256(f"genjobs token key id {secret}".encode()).hexdigest()[:16]
 
 
-def _text(claims: dict[str, Any], name: str, most: int = _MOST_TEXT) -> str:
+def _text(claims: dict[str, Any], name: str, most: int = MOST_TOKEN_TEXT) -> str:
     value = claims.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= most or "\x00" in value:
+    if not isinstance(value, str) or not 0 < len(value) <= most or not _storable(value):
         raise Unauthenticated
     return value
+
+
+def _storable(text: str) -> bool:
+    """Whether a database can be asked for it: no NUL, no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _tenant(claims: dict[str, Any]) -> TenantId:
@@ -168,11 +175,9 @@ def _tenant(claims: dict[str, Any]) -> TenantId:
         raise Unauthenticated from None
 
 
-def _time(claims: dict[str, Any], name: str, default: datetime | None) -> datetime:
+def _time(claims: dict[str, Any], name: str) -> datetime:
     """Return a NumericDate (RFC 7519 section 2)."""
     value = claims.get(name)
-    if value is None and default is not None:
-        return default
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unauthenticated
     try:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from fastapi import Request
 from starlette.responses import Response
 
+from genjobs.api import problems
 from genjobs.api.context import context_of
-from genjobs.domain.errors import Unauthenticated
+from genjobs.domain.errors import RateLimited, Unauthenticated
 from genjobs.domain.tenancy import Principal, Scope
 
 Handler = Callable[..., Awaitable[Response]]
@@ -41,7 +42,11 @@ def requires(scope: Scope, *, throttled: bool = True) -> Callable[[Handler], Han
             if not throttled:
                 return await handler(request, principal, **parameters)
             throttle = context_of(request).throttle
-            throttle.take(principal)
+            try:
+                throttle.take(principal)
+            except RateLimited:
+                problems.add_to_refusal(request, throttle.fields(principal))
+                raise
             response = await handler(request, principal, **parameters)
             response.headers.update(throttle.fields(principal))
             return response

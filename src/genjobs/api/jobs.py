@@ -13,15 +13,16 @@ from genjobs.api.answers import JobOut, JobPageOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of
 from genjobs.api.openapi import body_of, problem_responses
+from genjobs.api.routing import TextRoute
 from genjobs.api.schemas import JobCreate, JobListQuery
-from genjobs.api.throttle import NOT_MODIFIED_DISCOUNT, fields
+from genjobs.api.throttle import NOT_MODIFIED_DISCOUNT, fields, used_up
 from genjobs.api.views import job_json, page_json
 from genjobs.application.query import JobView
-from genjobs.domain.errors import NotFound, ScopeMissing
+from genjobs.domain.errors import NotFound, RateLimited, ScopeMissing
 from genjobs.domain.ids import JobId, job_text, parse_job_id
 from genjobs.domain.tenancy import Principal, Scope
 
-router = APIRouter(prefix="/v1", tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"], route_class=TextRoute)
 
 #: Above this a body is parsed and decoded in a thread, so that other requests are not held up.
 _BIG_BODY: Final = 128 * 1024
@@ -65,7 +66,11 @@ async def create_job(
     use = context_of(request).genjobs
     if submission.plan is not None and principal.user_id is not None:
         raise ScopeMissing("An end user's token may not name a plan.")
-    created = await use.submit_job(principal.owner(user_id), submission)
+    try:
+        created = await use.submit_job(principal.owner(user_id), submission)
+    except RateLimited as refusal:
+        problems.add_to_refusal(request, used_up("submits", refusal.retry_after))
+        raise
     headers = {"Location": f"/v1/jobs/{job_text(created.job.id)}", **_FRESH}
     if created.replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -1,8 +1,8 @@
 """
 Problem documents (RFC 9457) and the one table of which error has which HTTP status.
 
-Domain errors know no HTTP; this module knows no cause. A document never echoes what the caller
-sent.
+Domain errors know no HTTP; this module knows no cause. Of what the caller sent a document names
+members, nodes and node classes, and echoes no value.
 """
 
 from __future__ import annotations
@@ -109,6 +109,11 @@ def document(
     )
 
 
+def add_to_refusal(request: Request, headers: Mapping[str, str]) -> None:
+    """Let the document of the error that is about to be raised have ``headers`` too."""
+    request.state.refusal_headers = headers
+
+
 def is_json(request: Request) -> bool:
     """Return whether the body is said to be JSON."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -173,11 +178,17 @@ def of_validation(error: ValidationError) -> Response:
 def install(app: FastAPI) -> None:
     """Make ``app`` answer every refusal with a problem document."""
 
-    async def genjobs_error(_: Request, exc: Exception) -> Response:
+    async def genjobs_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, GenjobsError)  # noqa: S101  (registered for this class)
-        if status_of(type(exc)) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("api.failed", code=exc.code, reason=exc.message, exc_info=exc)
-        return of_error(exc)
+        status = status_of(type(exc))
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # What is away is told by its adapter; a traceback of every request would be a flood.
+            foreseen = status == HTTPStatus.SERVICE_UNAVAILABLE
+            cause = None if foreseen else exc
+            _log.error("api.failed", code=exc.code, reason=exc.message, exc_info=cause)
+        response = of_error(exc)
+        response.headers.update(getattr(request.state, "refusal_headers", {}))
+        return response
 
     async def validation_error(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, ValidationError)  # noqa: S101  (registered for this class)

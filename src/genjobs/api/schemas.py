@@ -129,7 +129,7 @@ class TokenCreate(_Request):
     """Whose token, for how long, to do what."""
 
     user_id: str = Field(pattern=USER_ID_PATTERN, description="Your end user")
-    ttl_seconds: int = Field(900, description="30 to 3600")
+    ttl_seconds: Annotated[int, Field(ge=30, le=3600)] = 900
     scopes: Annotated[list[Annotated[Scope, Strict(False)]], Field(max_length=10)] = Field(
         [Scope.JOBS_READ],
         description="jobs:read; and jobs:write if the key has it and the user's plan allows it",

@@ -63,3 +63,8 @@ def fields(policy: str, allowance: Allowance) -> dict[str, str]:
         "RateLimit": f'"{policy}";r={max(0, allowance.remaining)};'
         f"t={math.ceil(allowance.reset_seconds)}",
     }
+
+
+def used_up(policy: str, seconds: float) -> dict[str, str]:
+    """Return ``RateLimit`` for a rate of which nothing is left for ``seconds``."""
+    return {"RateLimit": f'"{policy}";r=0;t={math.ceil(seconds)}'}

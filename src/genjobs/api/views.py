@@ -31,11 +31,12 @@ def page_json(page: JobPage) -> bytes:
 
 def _job(view: JobView) -> dict[str, Any]:
     job = view.job
-    path = f"/v1/jobs/{job_text(job.id)}"
+    text = job_text(job.id)
+    path = f"/v1/jobs/{text}"
     running = job.status is JobStatus.RUNNING
     failed = job.status is JobStatus.FAILED
     return {
-        "id": job_text(job.id),
+        "id": text,
         "object": "job",
         "status": job.status.value,
         "phase": job.phase.value if running and job.phase else None,

@@ -22,7 +22,7 @@ from genjobs.domain.attempts import (
     Released,
     Stopped,
 )
-from genjobs.domain.errors import JobFailure, RunTimeout
+from genjobs.domain.errors import EngineFailed, JobFailure, RunTimeout
 from genjobs.domain.job import CancelMethod, JobError, Progress, Timings
 from genjobs.domain.lifecycle import Phase
 
@@ -31,10 +31,12 @@ Ending = Outcome | Crashed | Released
 
 
 class StopReason(StrEnum):
-    """Why a render is asked to stop."""
+    """Why an attempt is asked to stop."""
 
     CANCEL = "cancel"
     DEADLINE = "deadline"
+    #: The render has reported nothing new for too long.
+    HUNG = "hung"
     LEASE_LOST = "lease_lost"
     RELEASE = "release"
 
@@ -53,6 +55,24 @@ class Run:
     prepare_seconds: float | None = None
     render_seconds: float | None = None
     upload_seconds: float | None = None
+    #: When the engine's process was seen dead, for it had to be killed or died of itself.
+    dead_at: datetime | None = None
+    #: Set when the worker must let go of the attempt, whatever it does.
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    _sent: tuple[Phase, Progress | None] | None = None
+    _beaten_at: float = 0.0
+
+    def state(self) -> tuple[Phase, Progress | None]:
+        """Return what a heartbeat tells."""
+        return self.phase, self.progress
+
+    def beaten(self, state: tuple[Phase, Progress | None], at: float) -> None:
+        """Note that a heartbeat has told ``state``."""
+        self._sent, self._beaten_at = state, at
+
+    def beat_due(self, now: float, every: float) -> bool:
+        """Whether there is something new to tell, or the lease is to be renewed."""
+        return self.state() != self._sent or now - self._beaten_at >= every
 
     def ask_stop(self, reason: StopReason, at: float) -> None:
         """Stop the render; the first reason stands, except that a lost lease beats all."""
@@ -65,17 +85,21 @@ class Run:
         """Return how long the renderer was held after the worker was told to stop."""
         if self.render_started is None or self.stop_asked_at is None:
             return 0.0
-        return now - max(self.render_started, self.stop_asked_at)
+        until = now if self.render_seconds is None else self.render_started + self.render_seconds
+        return max(0.0, until - max(self.render_started, self.stop_asked_at))
 
-    def interrupted(self, *, now: datetime, at: float) -> Ending:
-        """Return how an attempt ends whose render was stopped, seen ``now`` (monotonic ``at``)."""
+    def stopped(self, *, now: datetime, at: float) -> Ending:
+        """Return how an attempt ends that was stopped, as seen ``now`` (monotonic ``at``)."""
         match self.reason:
             case StopReason.DEADLINE:
                 return Failed(error=JobError.of(RunTimeout()), timings=self.timings())
+            case StopReason.HUNG:
+                return Crashed(error=JobError.of(EngineFailed("ComfyUI made no progress.")))
             case StopReason.CANCEL:
+                killed = self.dead_at is not None
                 return Stopped(
-                    method=CancelMethod.INTERRUPTED,
-                    stopped_at=now,
+                    method=CancelMethod.PROCESS_KILLED if killed else CancelMethod.INTERRUPTED,
+                    stopped_at=self.dead_at or now,
                     gpu_seconds_after_request=self.gpu_seconds_since_asked(at),
                     timings=self.timings(),
                 )

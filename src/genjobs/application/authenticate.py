@@ -78,7 +78,7 @@ class Authenticate:
         network = _network(client)
         if network is not None:
             wait = self._failures.wait(network, self._clock.monotonic())
-            if wait > 0:
+            if wait > 0 and (token.startswith("gj_") or not self._is_signed(token)):
                 raise RateLimited(
                     "Too many credentials of this address were refused.", retry_after=wait
                 )
@@ -90,6 +90,17 @@ class Authenticate:
             if network is not None:
                 self._failures.take(network, self._clock.monotonic())
             raise
+
+    def _is_signed(self, token: str) -> bool:
+        """Whether it needs no look-up to tell that a token was signed by one who may."""
+        now = self._clock.now()
+        try:
+            if self._codec.read_own(token, now=now) is not None:
+                return True
+            key, _ = self._issuer_keys.peek(self._codec.head(token))
+            return key is not None and self._codec.read(token, key, now=now) is not None
+        except Unauthenticated:
+            return False
 
     def _fits(self, text: KeyText, record: KeyRecord | None) -> bool:
         """Whether the record is that of this very key, and valid."""
@@ -147,12 +158,16 @@ class Authenticate:
     async def note_use(self) -> None:
         """Write down which keys were used since the last time; kept for later in an outage."""
         used, self._used = self._used, {}
+        noted = False
         try:
             async with asyncio.timeout(_NOTE_SECONDS):
                 await self._directory.touch(used)
+            noted = True
         except (Unavailable, TimeoutError):
-            self._used = {**used, **self._used}
             _log.warning("keys.use_not_noted", keys=len(used))
+        finally:
+            if not noted:  # when this was cancelled too
+                self._used = {**used, **self._used}
 
     async def keep_noting(self) -> None:
         """Note the use of keys now and then, until cancelled."""
@@ -170,5 +185,7 @@ def _network(client: str | None) -> str | None:
     except ValueError:
         return client
     if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:  # what a socket for both calls an IPv4 client
+            return str(address.ipv4_mapped)
         return str(IPv6Address(int(address) >> 64 << 64))
     return str(address)

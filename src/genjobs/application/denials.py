@@ -2,7 +2,8 @@
 Remembering that a user is over the rate, so that the database is not asked what it has answered.
 
 A refused submit would else store its media and lock its tenant's counts, only to be refused again.
-Only waiting times that the database gave are kept: nobody is refused here who would be accepted.
+Only waiting times that the database gave are kept: nobody is refused here who would be accepted,
+unless a plan was changed by somebody else in the last seconds.
 """
 
 from __future__ import annotations
@@ -20,23 +21,32 @@ _LONGEST: Final = 5.0  # seconds
 
 
 class Denials:
-    """Who must wait, and until when."""
+    """Who must wait under which plan that the request names, and until when."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until: OrderedDict[Owner, float] = OrderedDict()
+        self._until: OrderedDict[tuple[Owner, str | None], tuple[float, str]] = OrderedDict()
 
-    def check(self, owner: Owner) -> None:
-        """Raise ``RateLimited`` for one who must still wait."""
-        left = self._until.get(owner, 0.0) - self._clock.monotonic()
+    def of(self, owner: Owner, plan: str | None) -> RateLimited | None:
+        """Return the refusal of one who must still wait."""
+        until, message = self._until.get((owner, plan), (0.0, ""))
+        left = until - self._clock.monotonic()
         if left > 0:
-            raise RateLimited(
-                "Too many submits in too short a time for this user.", retry_after=left
-            )
-        self._until.pop(owner, None)
+            return RateLimited(message, retry_after=left)
+        self._until.pop((owner, plan), None)
+        return None
 
-    def note(self, owner: Owner, refusal: RateLimited) -> None:
-        """Remember a refusal of the database."""
-        self._until[owner] = self._clock.monotonic() + min(refusal.retry_after, _LONGEST)
+    def note(
+        self, owner: Owner, plan: str | None, refusal: RateLimited, *, asked_at: float
+    ) -> None:
+        """Remember a refusal of the database, which counted from ``asked_at`` (monotonic)."""
+        until = asked_at + min(refusal.retry_after, _LONGEST)
+        self._until[owner, plan] = (until, refusal.message)
+        self._until.move_to_end((owner, plan))
         if len(self._until) > _MOST:
             self._until.popitem(last=False)
+
+    def forget(self, owner: Owner, plan: str | None) -> None:
+        """Forget what was remembered of one whose submit was accepted: the plan is theirs now."""
+        self._until.pop((owner, plan), None)
+        self._until.pop((owner, None), None)

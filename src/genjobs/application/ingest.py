@@ -199,7 +199,7 @@ class IngestMedia:
         try:
             await self.artifacts.delete_prefix(prefix)
         except Unavailable as exc:
-            # Files without a row are found and removed later.
+            # The sweep removes them: they belong to no job.
             _log.warning(
                 "ingest.files_left_behind", job_id=job_text(execution.job_id), reason=exc.message
             )

@@ -68,14 +68,14 @@ class MintToken:
                 raise ScopeMissing("A token may write only if the key may.")
             if not (await self.tenants.standing(owner)).browser_writes:
                 raise PlanLimit("The user's plan lets no token submit.", pointer="/scopes")
-        # Whole seconds are what a token holds; rounded down, as its expiry is.
-        now = self.clock.now().replace(microsecond=0)
+        now = self.clock.now()
         claims = TokenClaims(
             tenant_id=owner.tenant_id,
             user_id=owner.user_id,
             scopes=scopes,
             issued_at=now,
-            expires_at=now + life,
+            # Whole seconds, rounded down: never more than was asked for.
+            expires_at=now.replace(microsecond=0) + life,
             token_id=str(self.ids.uuid4()),
             key_id=principal.key_id,
         )

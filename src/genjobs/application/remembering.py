@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry(Generic[_V]):
     looking: asyncio.Future[_V]
     until: float
+    #: What the look-up before this one found.
+    before: _V | None
 
 
 class Remembered(Generic[_K, _V]):
@@ -25,7 +28,8 @@ class Remembered(Generic[_K, _V]):
     Looks a key up once for all who ask within ``seconds`` of its beginning.
 
     So nobody is told what was true longer than ``seconds`` ago. A look-up that fails is not
-    remembered. Beyond ``most`` keys the one that was asked for longest ago is forgotten.
+    remembered; what was found before it can still be peeked at. Beyond ``most`` keys the one that
+    was asked for longest ago is forgotten.
     """
 
     def __init__(
@@ -40,11 +44,12 @@ class Remembered(Generic[_K, _V]):
     def peek(self, key: _K) -> tuple[_V | None, bool]:
         """Return what was found last for ``key``, and whether it still counts; looks nothing up."""
         entry = self._entries.get(key)
-        if entry is None or not entry.looking.done() or entry.looking.cancelled():
+        if entry is None:
             return None, False
-        if entry.looking.exception() is not None:
-            return None, False
-        return entry.looking.result(), self._clock.monotonic() < entry.until
+        looking = entry.looking
+        if not looking.done() or looking.cancelled() or looking.exception() is not None:
+            return entry.before, False
+        return looking.result(), self._clock.monotonic() < entry.until
 
     async def get(self, key: _K) -> _V:
         """Return what is found for ``key``; raises what looking it up raises."""
@@ -52,7 +57,7 @@ class Remembered(Generic[_K, _V]):
         entry = self._entries.get(key)
         if entry is None or now >= entry.until:
             looking = asyncio.ensure_future(self._look_up(key))
-            entry = _Entry(looking, now + self._seconds)
+            entry = _Entry(looking, now + self._seconds, self.peek(key)[0])
             self._entries[key] = entry
             looking.add_done_callback(lambda done: self._forget_failure(key, done))
             if len(self._entries) > self._most:
@@ -66,5 +71,9 @@ class Remembered(Generic[_K, _V]):
     def _forget_failure(self, key: _K, done: asyncio.Future[_V]) -> None:
         if done.cancelled() or done.exception() is not None:
             entry = self._entries.get(key)
-            if entry is not None and entry.looking is done:
+            if entry is None or entry.looking is not done:
+                return
+            if entry.before is None:
                 del self._entries[key]
+            else:
+                entry.until = -math.inf

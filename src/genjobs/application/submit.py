@@ -85,15 +85,18 @@ class SubmitJob:
         check_media(submission.media, most=self.max_media)
         kinds = wanted_kinds(workflow, submission.media)
         idempotency = idempotency_of(submission, workflow)
+        # Before the look-up, which then finds what was accepted before the refusal.
+        denial = self.denials.of(owner, submission.plan)
         if idempotency is not None:
             earlier = await self.jobs.find_submitted(owner, idempotency, now=self.clock.now())
             if earlier is not None:
                 return Created(job=earlier, replayed=True)
-        self.denials.check(owner)
+        if denial is not None:
+            raise denial
         pending = await self._judge(submission.media, kinds)
         types = await self._types(submission.media, kinds)
 
-        now = self.clock.now()
+        now, asked_at = self.clock.now(), self.clock.monotonic()
         job_id = JobId(self.ids.uuid7(now))
         try:
             inputs = await self._store(owner, job_id, submission.media, types)
@@ -122,16 +125,17 @@ class SubmitJob:
         try:
             created = await self.jobs.create(new)
         except Unavailable:
-            # The job may exist: its inputs must stay. Files without a row are swept later.
+            # The job may exist: its inputs must stay. If it does not, the sweep takes them.
             raise
         except GenjobsError as refusal:
             if isinstance(refusal, RateLimited):
-                self.denials.note(owner, refusal)
+                self.denials.note(owner, submission.plan, refusal, asked_at=asked_at)
             await self._forget(owner, job_id)
             raise
         if created.replayed:
             await self._forget(owner, job_id)
         else:
+            self.denials.forget(owner, submission.plan)
             self.signals.wake()
         return created
 
@@ -216,7 +220,7 @@ class SubmitJob:
         try:
             await self.artifacts.delete_prefix(job_prefix(owner, job_id))
         except Unavailable:
-            # Not the caller's trouble; files without a row are found and removed later.
+            # Not the caller's trouble: the sweep removes them.
             _log.warning("submit.inputs_left_behind", job_id=str(job_id))
 
 

@@ -1,13 +1,16 @@
 """
-Supervise: what time does to jobs. Expire queued ones, rescue those whose worker or ingest is lost.
+Supervise: what time does to jobs, looked after in ticks.
 
-Reads never do this. Any number of supervisors may run at once: every step is a compare-and-set
-in the ledger.
+Expire queued jobs, rescue those whose worker or ingest is lost, escalate cancels, recount, prune,
+sweep. Reads never do this. Any number of supervisors may run at once: every step is a
+compare-and-set in the ledger. Nothing is dispatched here: pull workers ask for themselves, and
+those of this process are woken when a slot or a job has become free.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,14 +18,26 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.escalate import EscalateCancels
+from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import job_text
-from genjobs.domain.ports import Clock, IngestLedger, JobLedger, Overview, Signals
+from genjobs.domain.ports import (
+    Clock,
+    IngestLedger,
+    JobLedger,
+    Overview,
+    Pruned,
+    Signals,
+    Supervision,
+)
+from genjobs.domain.supervision import Deeds
 
 TICK: Final = timedelta(seconds=5)
 _BATCH: Final = 100
 _MAX_BATCHES: Final = 50  # one tick stays bounded; the next one goes on
+_RECOUNTS: Final = 5  # tenants
 
 _log = structlog.get_logger(__name__)
 
@@ -31,11 +46,20 @@ _log = structlog.get_logger(__name__)
 class Tick:
     """What one look around did and found."""
 
+    #: Whether it came after a gap, so that leases were given more time.
+    grace: bool
     expired: int
     rescued: int
     reclaimed: int
+    #: Jobs cancelled because their worker did not answer, and their neighbours.
+    escalated: int
     ingests_rescued: int
     ingest_backlog: int
+    #: Wrong counts, mended.
+    drift: int
+    #: Files without a job, removed.
+    swept: int
+    pruned: Pruned
     overview: Overview
 
 
@@ -45,52 +69,61 @@ class Supervise:
 
     ledger: JobLedger
     ingests: IngestLedger
+    supervision: Supervision
+    escalate: EscalateCancels
+    sweep: SweepFiles
     clock: Clock
     signals: Signals
 
     async def tick(self) -> Tick:
         """Do everything that is due now, log one line, and return what was done."""
+        # All steps go by the time before the first: one that is late, after an outage that began
+        # in between, takes nothing that had not run out then.
         now = self.clock.now()
+        grace = await self.supervision.begin_tick(now=now)
         expired = await self._drain(
             "expired", lambda: self.ledger.expire_queued(now=now, limit=_BATCH)
         )
         reclaimed = await self._drain(
             "reclaimed", lambda: self.ledger.reclaim_unstarted(now=now, limit=_BATCH)
         )
+        # Before the rescue: it would take the job without seeing what becomes of its worker.
+        escalated = self._told("escalated", await self.escalate())
         rescued = await self._drain(
             "rescued", lambda: self.ledger.rescue_lost(now=now, limit=_BATCH)
         )
         ingests_rescued = await self._drain(
             "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
         )
-        pruned = await self.ledger.prune(now=now, limit=_BATCH)
-        if expired or reclaimed or rescued or ingests_rescued:
+        if expired or reclaimed or escalated or rescued or ingests_rescued:
             self.signals.wake()
-        overview = await self.ledger.overview(now=now)
-        backlog = await self.ingests.backlog()
-        _log.info(
-            "supervisor.tick",
-            expired=expired,
-            reclaimed=reclaimed,
-            rescued=rescued,
-            ingests_rescued=ingests_rescued,
-            ingest_backlog=backlog,
-            pruned_keys=pruned.keys,
-            pruned_loads=pruned.loads,
-            queued=overview.queued,
-            running=overview.running,
-            slots_free=overview.slots_free,
-            oldest_eligible_seconds=overview.oldest_eligible_seconds,
-            open_cancels=overview.open_cancels,
+        drift = await self._recount()
+        pruned = await self.ledger.prune(now=now, limit=_BATCH)
+        swept = await self._sweep()
+        await self._add_up(
+            Deeds(
+                rescues=rescued,
+                ingest_rescues=ingests_rescued,
+                escalations=escalated,
+                drift=drift,
+                swept_files=swept,
+            )
         )
-        return Tick(
+        tick = Tick(
+            grace=grace,
             expired=expired,
             rescued=rescued,
             reclaimed=reclaimed,
+            escalated=escalated,
             ingests_rescued=ingests_rescued,
-            ingest_backlog=backlog,
-            overview=overview,
+            ingest_backlog=await self.ingests.backlog(),
+            drift=drift,
+            swept=swept,
+            pruned=pruned,
+            overview=await self.ledger.overview(now=now),
         )
+        _log.info("supervisor.tick", **_line(tick))
+        return tick
 
     async def run(self, *, every: timedelta = TICK) -> None:
         """Tick until cancelled; a database outage is waited out."""
@@ -108,14 +141,58 @@ class Supervise:
         done = 0
         for _ in range(_MAX_BATCHES):
             batch = await step()
-            for rescue in batch:
-                _log.info(
-                    f"job.{action}",
-                    job_id=job_text(rescue.job_id),
-                    attempt=rescue.attempt,
-                    status=rescue.status.value,
-                )
-            done += len(batch)
+            done += self._told(action, batch)
             if len(batch) < _BATCH:
                 break
         return done
+
+    def _told(self, action: str, batch: Sequence[Rescue]) -> int:
+        for rescue in batch:
+            _log.info(
+                f"job.{action}",
+                job_id=job_text(rescue.job_id),
+                attempt=rescue.attempt,
+                status=rescue.status.value,
+            )
+        return len(batch)
+
+    async def _recount(self) -> int:
+        drift = 0
+        for _ in range(_RECOUNTS):
+            wrong = await self.supervision.recount_next()
+            if wrong is None:
+                break
+            drift += wrong
+        if drift:
+            _log.error("supervisor.drift", wrong_counts=drift)  # mended, and yet a defect
+        return drift
+
+    async def _sweep(self) -> int:
+        try:
+            return await self.sweep()
+        except Unavailable as exc:
+            # The store's outage is no reason to leave jobs alone.
+            _log.warning("sweep.unavailable", reason=exc.message)
+            return 0
+
+    async def _add_up(self, deeds: Deeds) -> None:
+        if deeds != Deeds():
+            await self.supervision.end_tick(deeds)
+
+
+def _line(tick: Tick) -> dict[str, object]:
+    """Return what a tick's log line says."""
+    said = dataclasses.asdict(tick)
+    said |= {f"pruned_{name}": count for name, count in said.pop("pruned").items()}
+    overview = said.pop("overview")
+    for name in (
+        "oldest_eligible_seconds",
+        "queued",
+        "running",
+        "slots_free",
+        "open_cancels",
+        "oldest_cancel_seconds",
+        "paused",
+    ):
+        said[name] = overview[name]
+    return said

@@ -16,7 +16,7 @@ from uuid import uuid5
 from genjobs.application.together import together
 from genjobs.domain.artifacts import InputFile, Output, output_key
 from genjobs.domain.attempts import Execution
-from genjobs.domain.errors import InputUnavailable, NotFound, Unavailable
+from genjobs.domain.errors import InputUnavailable, NotFound
 from genjobs.domain.ids import OUTPUT_PREFIX, ExecutionId, to_text
 from genjobs.domain.media import PLAIN_TEXT, SNIFF_BYTES, MediaKind, MediaType, sniff
 from genjobs.domain.ports import (
@@ -59,8 +59,9 @@ class Transfer:
         Put the inputs where the engine can load them; return media name to engine name.
 
         Raises:
-            InputUnavailable: an input is not in the artifact store, or the store is away.
+            InputUnavailable: an input is not in the artifact store.
             EngineFailed: the engine does not take it.
+            Unavailable: the artifact store cannot be reached; repeating is safe.
         """
         gate = asyncio.Semaphore(_PARALLEL)
 
@@ -72,7 +73,7 @@ class Transfer:
                         # The engine tells formats by extension; ours comes from the content.
                         name = f"input_{index}{sniff(head[:SNIFF_BYTES]).extension}"
                         return await self.engine.stage(execution_id, name, _joined(head, chunks))
-                except (NotFound, Unavailable) as exc:
+                except NotFound as exc:
                     raise InputUnavailable from exc
 
         names = await together(one(index, entry) for index, entry in enumerate(inputs))

@@ -16,20 +16,32 @@ from genjobs.application.cancel import CancelJob
 from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
 from genjobs.application.denials import Denials
+from genjobs.application.escalate import EscalateCancels
 from genjobs.application.genjobs import Genjobs
+from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
+from genjobs.application.recording import Recorder
+from genjobs.application.renderer import Renderer
 from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
+from genjobs.application.sweep import SweepFiles
 from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters
+from genjobs.bootstrap.administration import (
+    Administration,
+    AdministrationOpener,
+    open_administration,
+)
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
+from genjobs.domain.supervision import Patience
+from genjobs.gpu.keeping import LocalRetirement
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 
@@ -41,6 +53,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Adapters",
     "AdaptersFactory",
+    "Administration",
+    "AdministrationOpener",
     "DatabaseUrls",
     "api_key",
     "build_api",
@@ -51,6 +65,7 @@ __all__ = [
     "build_worker",
     "load_settings",
     "open_adapters",
+    "open_administration",
     "open_genjobs",
     "open_ingester",
     "open_worker",
@@ -101,22 +116,39 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
 
 async def build_worker(adapters: Adapters) -> PullWorker:
     """Return a worker that pulls jobs and renders them."""
-    ledger, engine = await adapters.ledger(), await adapters.engine()
+    ledger, engine, clock = await adapters.ledger(), await adapters.engine(), adapters.clock()
+    keeper, artifacts = await adapters.keeper(), await adapters.artifacts()
+    deadlines = adapters.settings.deadlines()
+    retirement = LocalRetirement(keeper=keeper)
     return PullWorker(
         ledger=ledger,
         engine=engine,
+        keeper=keeper,
         signals=adapters.signals(),
-        clock=adapters.clock(),
+        clock=clock,
+        retired=retirement.retired,
+        places=adapters.settings.worker_places,
         run_job=RunJob(
             ledger=ledger,
-            artifacts=await adapters.artifacts(),
+            artifacts=artifacts,
             engine=engine,
             probe=adapters.probe(),
-            clock=adapters.clock(),
+            clock=clock,
             ids=adapters.ids(),
             signals=adapters.signals(),
             catalogue=adapters.catalogue(),
-            deadlines=adapters.settings.deadlines(),
+            deadlines=deadlines,
+            heart=Heart(
+                ledger=ledger, clock=clock, notices=await adapters.notices(), deadlines=deadlines
+            ),
+            renderer=Renderer(
+                engine=engine,
+                keeper=keeper,
+                retirement=retirement,
+                clock=clock,
+                deadlines=deadlines,
+            ),
+            recorder=Recorder(ledger=ledger, artifacts=artifacts, engine=engine, clock=clock),
         ),
     )
 
@@ -144,10 +176,21 @@ async def build_ingester(adapters: Adapters) -> Ingester:
 
 async def build_supervisor(adapters: Adapters) -> Supervise:
     """Return the supervisor."""
+    supervision, clock = await adapters.supervision(), adapters.clock()
     return Supervise(
         ledger=await adapters.ledger(),
         ingests=await adapters.ingests(),
-        clock=adapters.clock(),
+        supervision=supervision,
+        escalate=EscalateCancels(
+            supervision=supervision,
+            workers=adapters.workers(),
+            clock=clock,
+            patience=Patience.of(adapters.settings.deadlines()),
+        ),
+        sweep=SweepFiles(
+            artifacts=await adapters.artifacts(), supervision=supervision, clock=clock
+        ),
+        clock=clock,
         signals=adapters.signals(),
     )
 
@@ -200,10 +243,16 @@ async def open_genjobs(
 
 @asynccontextmanager
 async def open_worker(
-    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters, *, alone: bool = False
 ) -> AsyncIterator[PullWorker]:
-    """Open a worker process's part."""
+    """
+    Open a worker's part of a process.
+
+    ``alone``: it is all of it, so that a supervisor may kill the process when the worker does not
+    answer a cancel.
+    """
     async with open_adapters(settings or load_settings(), adapters) as opened:
+        opened.worker_is_alone = alone
         yield await build_worker(opened)
 
 

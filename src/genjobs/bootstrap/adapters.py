@@ -6,63 +6,43 @@ Vendor packages are imported in the branch that needs them.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
-from genjobs.bootstrap.preparing import DatabaseUrls, prepare_database
+from genjobs.bootstrap.database import DatabaseAdapters
+from genjobs.bootstrap.engine import EngineAdapters
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
-from genjobs.settings import Environment, Settings
 
 if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
-    from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         ArtifactStore,
-        Clock,
         IdSource,
-        IngestLedger,
-        JobLedger,
-        JobStore,
-        KeyDirectory,
         MediaInspector,
         MediaProbe,
         Signals,
         SignedFiles,
-        TenantDirectory,
         TokenCodec,
         UrlFetcher,
-        WorkflowEngine,
+        WorkerControl,
     )
 
 _T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
 
 
-class Adapters:
+class Adapters(DatabaseAdapters, EngineAdapters):
     """
     Opens what the settings name, each thing once; leaving the context closes all of it.
 
     A subclass that returns something else for a port is how tests and other deployments differ.
+    What the database holds is in the class that this one extends.
     """
 
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
-        self.settings = settings
-        self._stack = stack
-        self._opened: dict[str, Any] = {}
-
     # -- system -------------------------------------------------------------------------------
-
-    def clock(self) -> Clock:
-        """Return the system's clock."""
-        from genjobs.adapters.system import SystemClock
-
-        return self._once("clock", SystemClock)
 
     def ids(self) -> IdSource:
         """Return the source of identifiers."""
@@ -106,101 +86,11 @@ class Adapters:
         """Return the node classes that workflows may use."""
         return self._once("catalogue", lambda: node_catalogue(self.settings))
 
-    # -- database -----------------------------------------------------------------------------
+    def workers(self) -> WorkerControl:
+        """Return what ends workers that do not answer."""
+        from genjobs.adapters.local.processes import LocalWorkerControl
 
-    async def database_urls(self) -> DatabaseUrls:
-        """Return the database's URLs; the embedded one is started and migrated first."""
-        if "urls" in self._opened:
-            urls: DatabaseUrls = self._opened["urls"]
-            return urls
-        settings = self.settings
-        if settings.embedded_database:
-            urls = await self._start_embedded()
-        else:
-            worker, owner = settings.worker_database_url, settings.owner_database_url
-            assert worker is not None  # noqa: S101  (the settings refuse it)
-            urls = DatabaseUrls(
-                api=settings.database_url.get_secret_value(),
-                worker=worker.get_secret_value(),
-                owner=owner.get_secret_value() if owner else None,
-            )
-        self._opened["urls"] = urls
-        return urls
-
-    async def _start_embedded(self) -> DatabaseUrls:
-        from genjobs.adapters.local.embedded_postgres import embedded_postgres
-
-        directory = self.settings.data_directory / "postgres"
-        started = await self._stack.enter_async_context(embedded_postgres(directory))
-        await prepare_database(self.settings, started.owner)
-        return DatabaseUrls(api=started.api, worker=started.worker, owner=started.owner)
-
-    async def jobs(self) -> JobStore:
-        """Return the tenant's side of the jobs."""
-        if "jobs" not in self._opened:
-            from genjobs.adapters.postgres import PostgresJobStore
-
-            pool = await self._api_pool()
-            store = PostgresJobStore(pool, self.settings.default_limits())
-            if self.settings.env is Environment.PRODUCTION:
-                await store.refuse_powerful_role()
-            self._opened["jobs"] = store
-        jobs: JobStore = self._opened["jobs"]
-        return jobs
-
-    async def ledger(self) -> JobLedger:
-        """Return the system's side of the jobs."""
-        from genjobs.adapters.postgres import PostgresJobLedger
-
-        pool = await self._worker_pool()
-        return self._once("ledger", lambda: PostgresJobLedger(pool, self.settings.deadlines()))
-
-    async def ingests(self) -> IngestLedger:
-        """Return the ingests of all tenants."""
-        from genjobs.adapters.postgres import PostgresIngestLedger
-
-        pool = await self._worker_pool()
-        return self._once(
-            "ingests", lambda: PostgresIngestLedger(pool, self.settings.ingest_rules())
-        )
-
-    async def keys(self) -> KeyDirectory:
-        """Return the keys of all tenants."""
-        from genjobs.adapters.postgres import PostgresKeyDirectory
-
-        pool = await self._api_pool()
-        return self._once("keys", lambda: PostgresKeyDirectory(pool))
-
-    async def tenants(self) -> TenantDirectory:
-        """Return the rules and counts of tenants."""
-        from genjobs.adapters.postgres import PostgresTenantDirectory
-
-        pool = await self._api_pool()
-        return self._once(
-            "tenants", lambda: PostgresTenantDirectory(pool, self.settings.default_limits())
-        )
-
-    async def _api_pool(self) -> Pool:
-        if "api_pool" not in self._opened:
-            from genjobs.adapters.postgres import open_pool
-
-            urls = await self.database_urls()
-            self._opened["api_pool"] = await self._stack.enter_async_context(
-                open_pool(urls.api, size=self.settings.database_pool_size)
-            )
-        pool: Pool = self._opened["api_pool"]
-        return pool
-
-    async def _worker_pool(self) -> Pool:
-        if "worker_pool" not in self._opened:
-            from genjobs.adapters.postgres import open_pool
-
-            urls = await self.database_urls()
-            self._opened["worker_pool"] = await self._stack.enter_async_context(
-                open_pool(urls.worker, size=self.settings.database_pool_size)
-            )
-        pool: Pool = self._opened["worker_pool"]
-        return pool
+        return self._once("workers", LocalWorkerControl)
 
     # -- files --------------------------------------------------------------------------------
 
@@ -258,43 +148,3 @@ class Adapters:
             return JwtCodec(known, audience=settings.token_audience)
 
         return self._once("token_codec", make)
-
-    async def beside(
-        self, work: Coroutine[Any, Any, None], at_end: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Run ``work`` until everything is closed, and then ``at_end``."""
-        self._stack.push_async_callback(at_end)
-        self._stack.push_async_callback(_end, asyncio.create_task(work))
-
-    # -- engine -------------------------------------------------------------------------------
-
-    async def engine(self) -> WorkflowEngine:
-        """Return the workflow engine."""
-        if "engine" not in self._opened:
-            from genjobs.adapters.comfyui import ComfyUIEngine
-
-            url, directory = self.settings.comfyui_url, self.settings.comfyui_directory
-            if url.startswith("simulator:"):
-                from genjobs.simulator import running_simulator
-
-                directory = self.settings.data_directory / "comfyui"
-                simulator = await self._stack.enter_async_context(running_simulator(directory))
-                url = simulator.url
-            elif not url.startswith(("http://", "https://")):
-                raise ConfigurationError("comfyui_url must be simulator:// or http://host:port")
-            self._opened["engine"] = await self._stack.enter_async_context(
-                ComfyUIEngine(url, directory=directory, clock=self.clock())
-            )
-        engine: WorkflowEngine = self._opened["engine"]
-        return engine
-
-    def _once(self, name: str, make: Callable[[], _T]) -> _T:
-        if name not in self._opened:
-            self._opened[name] = make()
-        made: _T = self._opened[name]
-        return made
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

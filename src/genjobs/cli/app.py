@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
-from genjobs import bootstrap
-from genjobs.settings import Settings
+from genjobs.cli.credentials import issuers, keys, tokens
+from genjobs.cli.running import Json, load_settings, print_fields, print_json, run
+from genjobs.cli.tenancy import plans, tenants
 from genjobs.telemetry import configure_logging
-
-_T = TypeVar("_T")
 
 app = typer.Typer(
     name="genjobs",
@@ -28,8 +24,11 @@ db = typer.Typer(name="db", help="The database's schema.", no_args_is_help=True)
 app.add_typer(db)
 nodes = typer.Typer(name="nodes", help="The node classes that workflows may use.")
 app.add_typer(nodes)
+for group in (tenants, keys, plans, issuers, tokens):
+    app.add_typer(group)
+dispatch = typer.Typer(name="dispatch", help="Giving jobs to workers.", no_args_is_help=True)
+app.add_typer(dispatch)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output")]
 Host = Annotated[str, typer.Option(help="Address to listen on")]
 
 
@@ -44,8 +43,8 @@ def serve(
     """Serve the API; a supervisor, an ingester and, with local dispatch, a worker run beside it."""
     from genjobs.cli import serving
 
-    settings = _settings()
-    _run(
+    settings = load_settings()
+    run(
         serving.serve(
             settings,
             host=host,
@@ -59,10 +58,14 @@ def serve(
 
 @app.command()
 def worker() -> None:
-    """Run jobs in a process of its own; any number may run at once."""
+    """
+    Run jobs in a process of its own; any number may run at once.
+
+    Exits with 75 when its ComfyUI's device is broken and somebody else has to start it anew.
+    """
     from genjobs.cli import serving
 
-    _run(serving.work(_settings()))
+    sys.exit(run(serving.work(load_settings())))
 
 
 @app.command()
@@ -70,7 +73,7 @@ def ingest() -> None:
     """Fetch media named by URL in a process of its own; any number may run at once."""
     from genjobs.cli import serving
 
-    _run(serving.ingest(_settings()))
+    run(serving.ingest(load_settings()))
 
 
 @app.command()
@@ -78,29 +81,28 @@ def supervise(
     once: Annotated[bool, typer.Option(help="Do what is due and exit")] = False,
     as_json: Json = False,
 ) -> None:
-    """Expire queued jobs and rescue those whose worker is lost."""
-    from genjobs.cli import serving
+    """Expire queued jobs, rescue those whose worker is lost, see cancels through."""
+    from genjobs.cli import supervising
 
-    settings = _settings()
+    settings = load_settings()
     if not once:
-        _run(serving.supervise(settings))
+        run(supervising.supervise(settings))
         return
-    tick = _run(serving.supervise_once(settings))
+    tick = run(supervising.supervise_once(settings))
     if as_json:
-        _print(tick)
+        print_json(tick)
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show queue, slots and open cancels."""
-    from genjobs.cli import serving
+    """Show queue, slots, open cancels, what was rescued, and when a supervisor looked last."""
+    from genjobs.cli import supervising
 
-    found = _run(serving.overview(_settings()))
+    found = run(supervising.overview(load_settings()))
     if as_json:
-        _print(found)
+        print_json(found)
         return
-    for name, value in found.items():
-        typer.echo(f"{name:26} {value if value is not None else '-'}")
+    print_fields(found)
 
 
 @app.command()
@@ -113,7 +115,7 @@ def simulator(
     """Run a ComfyUI that needs no GPU, on loopback."""
     from genjobs.simulator import serve_simulator
 
-    settings = _settings()
+    settings = load_settings()
     serve_simulator(
         directory or settings.data_directory / "comfyui",
         port=port,
@@ -130,12 +132,12 @@ def demo(
     """Start everything on this machine and run a sample job over HTTP."""
     from genjobs.cli import demonstration
 
-    settings = _settings()
+    settings = load_settings()
     if "log_level" not in settings.model_fields_set:  # the demo tells what happens itself
         configure_logging(json=settings.log_json, level="warning")
-    final = _run(demonstration.run(settings, port=port, once=once, quiet=as_json))
+    final = run(demonstration.run(settings, port=port, once=once, quiet=as_json))
     if as_json and final is not None:
-        _print(final)
+        print_json(final)
     if once and (final is None or final["status"] != "completed"):
         sys.exit(1)
 
@@ -145,7 +147,7 @@ def db_upgrade() -> None:
     """Bring the database to this version; several may run this at once."""
     from genjobs.cli import serving
 
-    _run(serving.upgrade(_settings()))
+    run(serving.upgrade(load_settings()))
 
 
 @db.command("check")
@@ -153,7 +155,23 @@ def db_check() -> None:
     """Fail unless the database has the schema this version needs."""
     from genjobs.cli import serving
 
-    _run(serving.check_database(_settings()))
+    run(serving.check_database(load_settings()))
+
+
+@dispatch.command("pause")
+def dispatch_pause() -> None:
+    """Give no job to any worker until it is resumed; what runs goes on, and submits are taken."""
+    from genjobs.cli import supervising
+
+    run(supervising.pause(load_settings()))
+
+
+@dispatch.command("resume")
+def dispatch_resume() -> None:
+    """Give jobs to workers again."""
+    from genjobs.cli import supervising
+
+    run(supervising.resume(load_settings()))
 
 
 @nodes.callback()
@@ -172,20 +190,3 @@ def nodes_catalogue(
     from genjobs.cli import drafting
 
     drafting.draft(object_info, tuple(only or ()))
-
-
-def _settings() -> Settings:
-    settings = bootstrap.load_settings()
-    configure_logging(json=settings.log_json, level=settings.log_level)
-    return settings
-
-
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    try:
-        return asyncio.run(work)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _print(value: object) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,7 +22,10 @@ from genjobs.settings import Settings
 
 #: How long open requests may take once the server is told to stop.
 _GRACE_SECONDS: Final = 5
-
+#: Exit code of a worker whose device is broken.
+RETIRED: Final = 75
+#: Exit code of a process that was told to stop three times.
+_CUT_OFF: Final = 130
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +88,7 @@ async def serve(
                 _log.info("api.listening", address=base_url)
                 if ready is not None:
                     ready(base_url, stop)
-                await _first(serving, stop)
+                await first_of(serving, stop)
                 stop.set()
                 server.should_exit = True
                 for task in beside:
@@ -114,43 +117,21 @@ async def _beside(
     return [group.create_task(supervise.run(every=adapters.settings.supervise_every()))]
 
 
-async def work(settings: Settings) -> None:
-    """Run a worker until told to stop; its current job is then given back."""
-    async with stopping() as stop, bootstrap.open_worker(settings) as pull:
+async def work(settings: Settings) -> int:
+    """
+    Run a worker until told to stop; its jobs are then finished or given back.
+
+    Return the exit code: 0, or ``RETIRED`` when its machine must not be used as it is.
+    """
+    async with stopping() as stop, bootstrap.open_worker(settings, alone=True) as pull:
         await pull.run(stop)
+        return RETIRED if pull.retired.is_set() else 0
 
 
 async def ingest(settings: Settings) -> None:
     """Fetch media until told to stop; what is being fetched then is given back."""
     async with stopping() as stop, bootstrap.open_ingester(settings) as fetch:
         await fetch.run(stop)
-
-
-async def supervise(settings: Settings) -> None:
-    """Run a supervisor until told to stop."""
-    async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
-        supervisor = await bootstrap.build_supervisor(adapters)
-        ticking = asyncio.create_task(supervisor.run(every=settings.supervise_every()))
-        await _first(ticking, stop)
-        ticking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ticking
-
-
-async def supervise_once(settings: Settings) -> dict[str, Any]:
-    """Do what is due now and return what was done."""
-    async with bootstrap.open_adapters(settings) as adapters:
-        supervisor = await bootstrap.build_supervisor(adapters)
-        return dataclasses.asdict(await supervisor.tick())
-
-
-async def overview(settings: Settings) -> dict[str, Any]:
-    """Return the figures operators watch."""
-    async with bootstrap.open_adapters(settings) as adapters:
-        ledger = await adapters.ledger()
-        found = await ledger.overview(now=adapters.clock().now())
-        backlog = await (await adapters.ingests()).backlog()
-        return {**dataclasses.asdict(found), "ingest_backlog": backlog}
 
 
 async def upgrade(settings: Settings) -> None:
@@ -172,19 +153,39 @@ async def check_database(settings: Settings) -> None:
 
 @asynccontextmanager
 async def stopping() -> AsyncIterator[asyncio.Event]:
-    """Yield an event that SIGINT and SIGTERM set, so that everything is closed in order."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    """
+    Yield an event that SIGINT and SIGTERM set, so that everything is closed in order.
+
+    The second of them cancels what is inside, which then only stops the render and says so; the
+    third ends the process on the spot.
+    """
+    stop, hurried = asyncio.Event(), False
+    loop, inside = asyncio.get_running_loop(), asyncio.current_task()
+
+    def heed() -> None:
+        nonlocal hurried
+        if hurried:
+            os._exit(_CUT_OFF)
+        if stop.is_set() and inside is not None:
+            hurried = True
+            inside.cancel()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, heed)
     try:
         yield stop
+    except asyncio.CancelledError:
+        if not hurried:
+            raise
+        _log.warning("process.hurried")
+        raise KeyboardInterrupt from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
 
-async def _first(task: asyncio.Task[Any], stop: asyncio.Event) -> None:
+async def first_of(task: asyncio.Task[Any], stop: asyncio.Event) -> None:
     """Return when the task has ended or ``stop`` is set, whichever is first."""
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)

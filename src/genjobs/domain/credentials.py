@@ -24,11 +24,16 @@ TOKEN_SCOPES: Final = frozenset({Scope.JOBS_READ, Scope.JOBS_WRITE})
 TOKEN_LIFE: Final = timedelta(hours=1)
 #: Algorithms of a site's own signing keys; never one that takes a shared secret.
 ISSUER_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256")
+#: Who signs our own tokens, so no site's issuer.
+OWN_ISSUER: Final = "genjobs"
+#: Characters of an issuer, a key id, a token id, at most.
+MOST_TOKEN_TEXT: Final = 200
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_CHARS: Final = 12
 _SECRET_CHARS: Final = 43  # 256 bits in base 62
 _CHECK_CHARS: Final = 6  # 32 bits
+_ID: Final = re.compile(rf"[0-9A-Za-z]{{{_ID_CHARS}}}", re.ASCII)
 _KEY: Final = re.compile(
     rf"(?P<head>gj_(?P<kind>live|test)_(?P<id>[0-9A-Za-z]{{{_ID_CHARS}}})"
     rf"_(?P<secret>[0-9A-Za-z]{{{_SECRET_CHARS}}}))(?P<check>[0-9A-Za-z]{{{_CHECK_CHARS}}})",
@@ -62,6 +67,11 @@ class KeyText:
         if match is None or not hmac.compare_digest(match["check"], _checksum(match["head"])):
             return None
         return cls(live=match["kind"] == "live", id=match["id"], secret=match["secret"])
+
+    @classmethod
+    def is_id(cls, text: str) -> bool:
+        """Return whether ``text`` has the form of a key's id, which is no secret."""
+        return _ID.fullmatch(text) is not None
 
     def reveal(self) -> str:
         """Return the whole text: for its holder, once."""

@@ -24,16 +24,26 @@ class Deadlines:
     retention: timedelta = timedelta(days=7)
     #: Fetching the inputs into ComfyUI.
     prepare: timedelta = timedelta(minutes=5)
+    #: Waiting, prepared, for the renderer; after it the job is given back, not charged.
+    wait: timedelta = timedelta(minutes=15)
+    #: How long a render may report nothing new before the engine counts as hung.
+    no_progress: timedelta = timedelta(minutes=5)
     #: Storing the outputs.
     upload: timedelta = timedelta(minutes=15)
     #: From a cancel reaching the worker until the engine must have stopped.
     cancel_grace: timedelta = timedelta(seconds=30)
+    #: From being told to stop until a worker lets go of everything it has.
+    stop: timedelta = timedelta(seconds=20)
     #: Charged attempts a job may use before it fails as ``worker_lost``.
     max_attempts: int = 3
     #: First pause before a lost job is queued again; doubles with each charged attempt.
     backoff: timedelta = timedelta(seconds=2)
     #: Upper bound of that pause.
     max_backoff: timedelta = timedelta(minutes=2)
+
+    def stop_render(self) -> timedelta:
+        """Return how long a worker that is told to stop lets its render go on; then it uploads."""
+        return self.stop * 0.6
 
     def retry_at(self, now: datetime, charged: int) -> datetime:
         """Return when a job that lost its worker ``charged`` (>= 1) times may be dispatched."""

@@ -112,7 +112,8 @@ class Job:
     retention: timedelta
     phase: Phase | None = None
     progress: Progress | None = None
-    #: Place among the same user's eligible jobs, from 1; None unless queued and eligible.
+    #: Place among the same user's eligible jobs, from 1; None unless queued and eligible. Others
+    #: that pause after a lost worker need not be counted.
     queue_position: int | None = None
     inputs: tuple[InputFile, ...] = ()
     outputs: tuple[Output, ...] = ()

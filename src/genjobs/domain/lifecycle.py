@@ -41,6 +41,51 @@ class Phase(StrEnum):
     UPLOADING = "uploading"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStep:
+    """What a phase is, for people; the phases of an attempt follow each other in this order."""
+
+    phase: Phase
+    meaning: str
+    #: Its deadline, and how the job goes on after it.
+    limit: str
+    #: What becomes of a job that is cancelled in it.
+    cancelled: str
+    on_cancel: str
+
+
+PHASES: Final = (
+    PhaseStep(
+        phase=Phase.PREPARING,
+        meaning="inputs are loaded",
+        limit="prepare: charged, `input_unavailable` when no attempt is left",
+        cancelled="cancelled",
+        on_cancel="ends it at once",
+    ),
+    PhaseStep(
+        phase=Phase.WAITING,
+        meaning="another job of the worker renders",
+        limit="wait: queued again, not charged",
+        cancelled="cancelled",
+        on_cancel="ends it at once",
+    ),
+    PhaseStep(
+        phase=Phase.RENDERING,
+        meaning="the job holds the renderer",
+        limit="run: `run_timeout`; no progress: charged, tried again",
+        cancelled="cancelled",
+        on_cancel="stops the prompt; after the cancel grace ends the process",
+    ),
+    PhaseStep(
+        phase=Phase.UPLOADING,
+        meaning="outputs are stored",
+        limit="upload: `output_not_stored`",
+        cancelled="completed, too_late",
+        on_cancel="comes too late",
+    ),
+)
+
+
 class JobEvent(StrEnum):
     """What happens to a job."""
 
@@ -57,9 +102,11 @@ class JobEvent(StrEnum):
     RELEASED = "released"
     CRASHED = "crashed"
     CRASHED_FOR_GOOD = "crashed_for_good"
+    SPARED = "spared"
     LOST = "lost"
     LOST_FOR_GOOD = "lost_for_good"
     LOST_WHILE_CANCELLING = "lost_while_cancelling"
+    TERMINATED = "terminated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +144,11 @@ TRANSITIONS: Final = (
         _R, JobEvent.CRASHED, _Q, "ComfyUI or a store failed, attempts left: queued after a pause"
     ),
     _step(_R, JobEvent.CRASHED_FOR_GOOD, _FAILED, "ComfyUI or a store failed, no attempt left"),
+    _step(_R, JobEvent.SPARED, _Q, "worker lost or ended, another job's doing: not charged"),
     _step(_R, JobEvent.LOST, _Q, "lease lost, attempts left: queued after a pause"),
     _step(_R, JobEvent.LOST_FOR_GOOD, _FAILED, "lease lost, none left: worker_lost"),
     _step(_R, JobEvent.LOST_WHILE_CANCELLING, _CANCELLED, "cancel requested, then lease lost"),
+    _step(_R, JobEvent.TERMINATED, _CANCELLED, "cancel not answered: its worker was ended"),
 )
 
 _TABLE: Final = {(step.source, step.event): step.target for step in TRANSITIONS}

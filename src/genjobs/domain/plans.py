@@ -11,11 +11,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from genjobs.domain.errors import ConfigurationError
+from genjobs.domain.limits import PRIORITY_RANGE
 
 PLAN_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 _PLAN_NAME: Final = re.compile(PLAN_NAME_PATTERN)
@@ -61,7 +62,24 @@ class Limits:
         return dataclasses.replace(self, **changes)
 
 
-_FIELDS: Final = {item.name: str(item.type) for item in dataclasses.fields(Limits)}
+#: The type of each limit, as people write it.
+LIMIT_TYPES: Final[Mapping[str, str]] = {
+    item.name: str(item.type).replace("None", "null") for item in dataclasses.fields(Limits)
+}
+#: What numbers may be set, both ends allowed. Whatever is within can be counted with in SQL: times
+#: stay within its dates, counts within its integers.
+LIMIT_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "submits_per_second": (0.00001, 1_000_000),
+    "submit_burst": (1, 1_000_000),
+    "max_queued": (0, 2**31 - 1),
+    "max_in_flight": (0, 2**31 - 1),
+    "jobs_per_day": (0, 2**31 - 1),
+    "bytes_per_day": (0, 2**53 - 1),
+    "max_priority": PRIORITY_RANGE,
+    "max_run_seconds": (1, 1_000_000_000),
+    "max_retention_seconds": (1, 1_000_000_000),
+    "weight": (0.001, 1000),
+}
 
 
 def check_changes(changes: Mapping[str, Any], base: Limits) -> Mapping[str, Any]:
@@ -72,25 +90,53 @@ def check_changes(changes: Mapping[str, Any], base: Limits) -> Mapping[str, Any]
         ConfigurationError: a name is unknown, or a value is of the wrong type or out of range.
     """
     for name, value in changes.items():
-        kind = _FIELDS.get(name)
+        kind = LIMIT_TYPES.get(name)
         if kind is None:
-            raise ConfigurationError(f"there is no limit {name!r}; there are {', '.join(_FIELDS)}")
-        if not _fits(kind, value):
-            raise ConfigurationError(f"{name} must be {kind.replace('None', 'null')}")
+            raise ConfigurationError(_no_such_limit(name))
+        if not _fits(name, kind, value):
+            raise ConfigurationError(f"{name} must be {_wanted(name, kind)}")
     base.changed_by(changes)
     return changes
 
 
-def _fits(kind: str, value: Any) -> bool:
+def changed(
+    present: Mapping[str, Any], changes: Mapping[str, Any], unset: Collection[str], base: Limits
+) -> dict[str, Any]:
+    """
+    Return what is set once ``changes`` are set and ``unset`` is as in ``base`` again.
+
+    Raises:
+        ConfigurationError: a name is unknown, or what is set makes no sense on ``base``.
+    """
+    for name in unset:
+        if name not in LIMIT_TYPES:
+            raise ConfigurationError(_no_such_limit(name))
+    found = {**present, **changes}
+    return dict(check_changes({name: found[name] for name in found if name not in unset}, base))
+
+
+def _wanted(name: str, kind: str) -> str:
+    if kind == "bool":
+        return "true or false"
+    low, high = LIMIT_RANGES[name]
+    number = "a whole number" if kind.startswith("int") else "a number"
+    return f"{number} from {low} to {high}" + (", or null" if "null" in kind else "")
+
+
+def _no_such_limit(name: str) -> str:
+    return f"there is no limit {name!r}; there are {', '.join(LIMIT_TYPES)}"
+
+
+def _fits(name: str, kind: str, value: Any) -> bool:
     if value is None:
-        return "None" in kind
+        return "null" in kind
     if kind == "bool":
         return isinstance(value, bool)
-    if isinstance(value, bool):
+    number = int if kind.startswith("int") else int | float
+    if isinstance(value, bool) or not isinstance(value, number):
         return False
-    if kind.startswith("int"):
-        return isinstance(value, int) and -(2**31) < value < 2**53
-    return isinstance(value, int | float) and 0 < value < math.inf
+    low, high = LIMIT_RANGES[name]
+    return low <= value <= high
 
 
 def is_plan_name(text: str) -> bool:

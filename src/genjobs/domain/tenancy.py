@@ -7,6 +7,7 @@ How a bearer key becomes a :class:`Principal` is an adapter's business (port ``A
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -29,6 +30,14 @@ class Scope(StrEnum):
     TOKENS_WRITE = "tokens:write"
     #: Erases a user with all that is theirs.
     USERS_ERASE = "users:erase"
+
+
+_KNOWN: Final = frozenset(Scope)
+
+
+def known_scopes(names: Iterable[str]) -> frozenset[Scope]:
+    """Return the scopes among ``names``: those of a later version mean nothing to this one."""
+    return frozenset(Scope(name) for name in names if name in _KNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

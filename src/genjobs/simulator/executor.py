@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from genjobs.simulator.faults import Faults
+from genjobs.simulator.nodes.failures import NodeFailure
 from genjobs.simulator.prompt_run import InterruptedPromptError, PromptRun, Workbench
 from genjobs.simulator.queue import PromptQueue, QueueItem
 
@@ -98,6 +99,10 @@ class PromptExecutor:
             raise _StoppedError
         if self._queue.interrupt.take():
             raise InterruptedPromptError
+        if self._faults.take("fail_memory"):
+            raise NodeFailure("torch.OutOfMemoryError", "Allocation on device 0 failed.", ())
+        if self._faults.take("fail_device"):
+            raise RuntimeError("CUDA error: device-side assert triggered")
 
 
 class _StoppedError(BaseException):

@@ -46,6 +46,10 @@ class Faults:
     lose_cancels: int = 0
     #: Next n successful prompts report output files which are deleted before history is written.
     lose_outputs: int = 0
+    #: Next n nodes fail for want of GPU memory, as PyTorch words it.
+    fail_memory: int = 0
+    #: Next n nodes fail with a GPU whose context is lost.
+    fail_device: int = 0
     #: Next n prompts end without ever appearing in history.
     lose_histories: int = 0
 

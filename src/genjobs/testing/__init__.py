@@ -25,11 +25,17 @@ from genjobs.testing.memory_access import (
     a_key_record,
     a_key_text,
 )
+from genjobs.testing.memory_administration import (
+    MemoryCredentialAdministration,
+    MemoryTenantAdministration,
+)
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
+from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
 from genjobs.testing.memory_tenants import MemoryTenants
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import Script, ScriptedEngine
@@ -39,16 +45,22 @@ __all__ = [
     "Harness",
     "HeadInspector",
     "MemoryArtifactStore",
+    "MemoryCancelNotices",
+    "MemoryCredentialAdministration",
     "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemorySupervision",
+    "MemoryTenantAdministration",
     "MemoryTenantDirectory",
     "MemoryTenants",
     "MemoryUrlFetcher",
+    "MemoryWorkerControl",
     "Script",
     "ScriptedEngine",
+    "ScriptedKeeper",
     "SequentialIds",
     "a_key_record",
     "a_key_text",

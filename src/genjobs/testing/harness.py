@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -16,7 +17,7 @@ from genjobs.api.app import create_app
 from genjobs.api.context import ApiContext
 from genjobs.application.genjobs import Genjobs
 from genjobs.application.ingesting import Ingester
-from genjobs.application.supervise import Supervise
+from genjobs.application.supervise import TICK, Supervise, Tick
 from genjobs.bootstrap import Adapters, DatabaseUrls
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ids import TenantId
@@ -32,10 +33,12 @@ from genjobs.testing.memory_access import (
     a_key_text,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
+from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import ScriptedEngine
 
@@ -67,8 +70,10 @@ class FakeAdapters(Adapters):
         )
         tenant = TenantId(settings.tenant_id)
         self.fake_jobs.tenants.keys[_KEY.id] = a_key_record(_KEY, tenant)
-        self.fake_artifacts = MemoryArtifactStore()
+        self.fake_artifacts = MemoryArtifactStore(clock=self.fake_clock)
+        self.fake_workers = MemoryWorkerControl()
         self.fake_engine = ScriptedEngine()
+        self.fake_keeper = ScriptedKeeper(self.fake_engine, self.fake_clock)
         self.fake_web = MemoryUrlFetcher(UrlPolicy(ports=frozenset(settings.fetch_ports)))
         self.fake_inspector = HeadInspector(settings.media_limits())
         self._signals = LocalSignals()
@@ -101,6 +106,14 @@ class FakeAdapters(Adapters):
     async def ledger(self) -> MemoryJobLedger:
         """Return the ledger in memory."""
         return MemoryJobLedger(self.fake_jobs)
+
+    async def supervision(self) -> MemorySupervision:
+        """Return what supervisors share, in memory."""
+        return MemorySupervision(self.fake_jobs)
+
+    def workers(self) -> MemoryWorkerControl:
+        """Return workers that only pretend to be processes."""
+        return self.fake_workers
 
     async def keys(self) -> MemoryKeyDirectory:
         """Return the keys in memory."""
@@ -136,6 +149,14 @@ class FakeAdapters(Adapters):
         """Return the scripted engine."""
         return self.fake_engine
 
+    async def keeper(self) -> ScriptedKeeper:
+        """Return the scripted engine's keeper."""
+        return self.fake_keeper
+
+    async def notices(self) -> MemoryCancelNotices:
+        """Return direct word of cancels."""
+        return MemoryCancelNotices(self.fake_jobs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harness:
@@ -150,9 +171,11 @@ class Harness:
     ledger: MemoryJobLedger
     artifacts: MemoryArtifactStore
     engine: ScriptedEngine
+    keeper: ScriptedKeeper
     web: MemoryUrlFetcher
     inspector: HeadInspector
     ingester: Ingester
+    workers: MemoryWorkerControl
 
     async def run_one(self) -> bool:
         """Run the next waiting job to its end; return whether there was one."""
@@ -160,6 +183,15 @@ class Harness:
         for assignment in assignments:
             await self.worker.run_job(assignment, asyncio.Event())
         return bool(assignments)
+
+    async def supervise_for(self, time: timedelta) -> list[Tick]:
+        """Let time pass while a supervisor looks on; return its ticks."""
+        ticks = [await self.supervisor.tick()]
+        until = self.clock.now() + time
+        while self.clock.now() < until:
+            self.clock.advance(min(TICK, until - self.clock.now()))
+            ticks.append(await self.supervisor.tick())
+        return ticks
 
 
 @asynccontextmanager
@@ -194,7 +226,9 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             ledger=await adapters.ledger(),
             artifacts=adapters.fake_artifacts,
             engine=adapters.fake_engine,
+            keeper=adapters.fake_keeper,
             web=adapters.fake_web,
             inspector=adapters.fake_inspector,
             ingester=await bootstrap.build_ingester(adapters),
+            workers=adapters.fake_workers,
         )

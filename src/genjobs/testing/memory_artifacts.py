@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
 from genjobs.domain.errors import NotFound, Unavailable
-from genjobs.domain.ports import SignedFile
+from genjobs.domain.ports import Clock, ListedFile, SignedFile
+from genjobs.testing.clock import BEGINNING, FakeClock
 
 _CHUNK = 64 * 1024
 
@@ -19,9 +20,10 @@ _CHUNK = 64 * 1024
 class MemoryArtifactStore:
     """The ``ArtifactStore`` and ``SignedFiles`` ports; ``available`` switches an outage."""
 
-    def __init__(self, base_url: str = "https://files.test") -> None:
-        #: Key to content and declared type.
+    def __init__(self, base_url: str = "https://files.test", *, clock: Clock | None = None) -> None:
         self.files: dict[ArtifactKey, bytes] = {}
+        self._stored_at: dict[ArtifactKey, datetime] = {}
+        self._clock = clock or FakeClock()
         self.available = True
         self._base_url = base_url
         self._secret = secrets.token_hex(16)
@@ -34,7 +36,8 @@ class MemoryArtifactStore:
         parse_key(key)
         content = b"".join([chunk async for chunk in chunks])
         self._reach()
-        self.files[key] = content
+        self.files[parse_key(key)] = content
+        self._stored_at[key] = self._clock.now()
         return StoredFile(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
     @asynccontextmanager
@@ -52,6 +55,15 @@ class MemoryArtifactStore:
         """See the port."""
         self._reach()
         return len(self.files[key]) if parse_key(key) in self.files else None
+
+    async def list_files(self, prefix: str, *, after: str, limit: int) -> Sequence[ListedFile]:
+        """See the port; files that a test put in by hand are as old as time."""
+        self._reach()
+        found = sorted(key for key in self.files if key > after and key.startswith(prefix))
+        return [
+            ListedFile(key=key, stored_at=self._stored_at.get(key, BEGINNING))
+            for key in found[:limit]
+        ]
 
     async def delete(self, keys: Sequence[ArtifactKey]) -> None:
         """See the port."""

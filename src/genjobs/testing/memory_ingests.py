@@ -62,8 +62,8 @@ class MemoryIngestLedger:
         """See the port."""
         row = self._held(execution)
         if row is None:
-            return self._repeated(execution)
-        row.ingested_by.add(execution.execution_id)
+            return self._repeated(execution, finished=True)
+        row.ingested_by[execution.execution_id] = True
         self._jobs.tenants.add_bytes(row.job.owner, now, sum(entry.bytes for entry in inputs))
         row.ingest = None
         row.eligible_at = row.not_before = now
@@ -81,8 +81,8 @@ class MemoryIngestLedger:
         """See the port."""
         row = self._held(execution)
         if row is None:
-            return self._repeated(execution)
-        row.ingested_by.add(execution.execution_id)
+            return self._repeated(execution, finished=False)
+        row.ingested_by[execution.execution_id] = False
         _fail(row, failure, now)
         return Recorded.YOURS
 
@@ -90,8 +90,8 @@ class MemoryIngestLedger:
         """See the port."""
         row = self._held(execution)
         if row is None or row.ingest is None:
-            return self._repeated(execution)
-        row.ingested_by.add(execution.execution_id)
+            return self._repeated(execution, finished=False)
+        row.ingested_by[execution.execution_id] = False
         self._count_try(row, row.ingest, now)
         return Recorded.YOURS
 
@@ -99,8 +99,8 @@ class MemoryIngestLedger:
         """See the port."""
         row = self._held(execution)
         if row is None or row.ingest is None:
-            return self._repeated(execution)
-        row.ingested_by.add(execution.execution_id)
+            return self._repeated(execution, finished=False)
+        row.ingested_by[execution.execution_id] = False
         _give_back(row.ingest, now)
         return Recorded.YOURS
 
@@ -113,7 +113,7 @@ class MemoryIngestLedger:
                 continue
             if state.deadline <= now:
                 _fail(row, InputUnavailable(), now)
-            elif state.lease_expires_at is not None and state.lease_expires_at <= now:
+            elif self._jobs.shared.lapsed(state.lease_expires_at, now):
                 self._count_try(row, state, now)
             else:
                 continue
@@ -164,9 +164,9 @@ class MemoryIngestLedger:
         reach = Reach(tenant_id=execution.owner.tenant_id, user_id=None)
         return self._jobs.within(reach, execution.job_id)
 
-    def _repeated(self, execution: IngestExecution) -> Recorded:
+    def _repeated(self, execution: IngestExecution, *, finished: bool) -> Recorded:
         row = self._row(execution)
-        yours = row is not None and execution.execution_id in row.ingested_by
+        yours = row is not None and row.ingested_by.get(execution.execution_id) is finished
         return Recorded.YOURS if yours else Recorded.STALE
 
 

@@ -24,13 +24,12 @@ from genjobs.domain.attempts import (
     StartedJob,
     Stopped,
 )
-from genjobs.domain.errors import QueueTimeout, StaleAttempt, WorkerLost
+from genjobs.domain.errors import QueueTimeout, StaleAttempt
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import (
     Cancellation,
     CancelMethod,
     JobError,
-    Progress,
     Timings,
 )
 from genjobs.domain.lifecycle import JobEvent, JobStatus, Phase
@@ -38,6 +37,8 @@ from genjobs.domain.limits import IDEMPOTENCY_LIFE
 from genjobs.domain.ports import Overview, Pruned
 from genjobs.domain.tenancy import Reach
 from genjobs.testing.memory_dispatch import next_row
+from genjobs.testing.memory_endings import AT_REST, Blow, charge, lose, requeue
+from genjobs.testing.memory_overview import overview
 from genjobs.testing.memory_receipts import gpu_seconds
 from genjobs.testing.memory_rows import MemoryJobs, Row, Slot
 
@@ -51,6 +52,8 @@ class MemoryJobLedger:
     async def dispatch(self, *, now: datetime, limit: int) -> Sequence[Assignment]:
         """See the port."""
         given: list[Assignment] = []
+        if self._jobs.shared.paused_at is not None:
+            return given
         while len(given) < limit and self._taken() < self._jobs.window:
             row = next_row(self._jobs, now)
             if row is None:
@@ -64,7 +67,12 @@ class MemoryJobLedger:
         return given
 
     async def start(
-        self, assignment: Assignment, execution_id: ExecutionId, *, now: datetime
+        self,
+        assignment: Assignment,
+        execution_id: ExecutionId,
+        *,
+        now: datetime,
+        call_id: str | None = None,
     ) -> StartedJob:
         """See the port."""
         row = self._named(assignment)
@@ -73,6 +81,7 @@ class MemoryJobLedger:
             raise StaleAttempt
         if slot.execution_id is None:
             slot.execution_id, slot.start_deadline = execution_id, None
+            slot.call_id = call_id
             slot.lease_expires_at = now + self._jobs.deadlines.lease
             waited = now - (row.eligible_at or row.job.created_at)
             timings = Timings(queue_seconds=waited.total_seconds())
@@ -139,17 +148,17 @@ class MemoryJobLedger:
                     outputs=outcome.outputs,
                     cancellation=receipt,
                     timings=timings,
-                    **_AT_REST,
+                    **AT_REST,
                 )
             case Stopped() if receipt is None:
-                self._requeue(row, JobEvent.RELEASED, now)
+                requeue(row, JobEvent.RELEASED, now)
             case Failed() if receipt is None:
                 row.step(
                     JobEvent.FAILED,
                     finished_at=now,
                     error=outcome.error,
                     timings=timings,
-                    **_AT_REST,
+                    **AT_REST,
                 )
             case Failed() | Stopped():
                 assert receipt is not None
@@ -166,7 +175,7 @@ class MemoryJobLedger:
         if row.job.cancellation is not None:
             self._stop(row, row.job.cancellation, None, now)
         else:
-            self._requeue(row, JobEvent.RELEASED, now)
+            requeue(row, JobEvent.RELEASED, now)
         return Recorded.YOURS
 
     async def crash(self, execution: Execution, error: JobError, *, now: datetime) -> Recorded:
@@ -175,7 +184,7 @@ class MemoryJobLedger:
         if row is None:
             return self._repeated(execution, "Crashed")
         self._end(row, execution, "Crashed")
-        self._charge(row, JobEvent.CRASHED, JobEvent.CRASHED_FOR_GOOD, error, now)
+        charge(row, Blow.CRASH, error, now, self._jobs.deadlines)
         return Recorded.YOURS
 
     async def expire_queued(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
@@ -198,12 +207,10 @@ class MemoryJobLedger:
         lost = [
             row
             for row in self._jobs.rows.values()
-            if row.slot and row.slot.lease_expires_at and row.slot.lease_expires_at <= now
+            if row.slot and self._jobs.shared.lapsed(row.slot.lease_expires_at, now)
         ]
         for row in lost[:limit]:
-            row.slot = None
-            error = JobError.of(WorkerLost())
-            self._charge(row, JobEvent.LOST, JobEvent.LOST_FOR_GOOD, error, now)
+            lose(row, now, self._jobs.deadlines)
         return [row.rescue() for row in lost[:limit]]
 
     async def reclaim_unstarted(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
@@ -227,16 +234,7 @@ class MemoryJobLedger:
 
     async def overview(self, *, now: datetime) -> Overview:
         """See the port."""
-        rows = self._jobs.rows.values()
-        due = [row for row in self._jobs.waiting() if row.not_before <= now]
-        return Overview(
-            slots_total=self._jobs.window,
-            slots_free=self._jobs.window - self._taken(),
-            queued=sum(row.job.status is JobStatus.QUEUED for row in rows),
-            running=sum(row.job.status is JobStatus.RUNNING for row in rows),
-            oldest_eligible_seconds=(now - due[0].not_before).total_seconds() if due else None,
-            open_cancels=sum(bool(row.slot and row.slot.cancel_requested) for row in rows),
-        )
+        return overview(self._jobs, now)
 
     def _taken(self) -> int:
         return sum(row.slot is not None for row in self._jobs.rows.values())
@@ -262,25 +260,6 @@ class MemoryJobLedger:
         row.ended[execution.attempt, execution.execution_id] = kind
         row.slot = None
 
-    def _requeue(self, row: Row, event: JobEvent, not_before: datetime) -> None:
-        row.not_before = not_before
-        row.step(event, queue_deadline=not_before + row.queue_timeout, **_AT_REST)
-
-    def _charge(
-        self, row: Row, retry: JobEvent, give_up: JobEvent, error: JobError, now: datetime
-    ) -> None:
-        row.charged += 1
-        receipt = row.job.cancellation
-        if receipt is not None:
-            receipt = dataclasses.replace(receipt, method=CancelMethod.WORKER_LOST)
-            row.step(
-                JobEvent.LOST_WHILE_CANCELLING, finished_at=now, cancellation=receipt, **_AT_REST
-            )
-        elif row.charged < self._jobs.deadlines.max_attempts:
-            self._requeue(row, retry, self._jobs.deadlines.retry_at(now, row.charged))
-        else:
-            row.step(give_up, finished_at=now, error=error, **_AT_REST)
-
     def _stop(
         self, row: Row, receipt: Cancellation, stopped: Stopped | None, now: datetime
     ) -> None:
@@ -290,8 +269,4 @@ class MemoryJobLedger:
             stopped_at=stopped.stopped_at if stopped else now,
             gpu_seconds_after_request=gpu_seconds(stopped, receipt.requested_at),
         )
-        row.step(JobEvent.STOPPED, finished_at=now, cancellation=done, **_AT_REST)
-
-
-#: What a job that is not running has not.
-_AT_REST: dict[str, Phase | Progress | None] = {"phase": None, "progress": None}
+        row.step(JobEvent.STOPPED, finished_at=now, cancellation=done, **AT_REST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobEvent, JobStatus, after
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.supervision import Deeds
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing.memory_tenants import MemoryTenants
 
@@ -27,6 +29,29 @@ class Slot:
     execution_id: ExecutionId | None = None
     lease_expires_at: datetime | None = None
     cancel_requested: bool = False
+    call_id: str | None = None
+    terminations: int = 0
+    terminate_after: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Shared:
+    """What supervisors share."""
+
+    ticked_at: datetime | None = None
+    gaps: int = 0
+    grace_until: datetime | None = None
+    paused_at: datetime | None = None
+    recounted: int = 0
+    swept: str = ""
+    sweep_due: datetime | None = None
+    deeds: Deeds = field(default_factory=Deeds)
+
+    def lapsed(self, lease_expires_at: datetime | None, now: datetime) -> bool:
+        """Whether a lease counts as run out."""
+        if lease_expires_at is None or lease_expires_at > now:
+            return False
+        return self.grace_until is None or self.grace_until <= now
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,10 +77,12 @@ class Row:
     queue_timeout: timedelta
     eligible_at: datetime | None
     ingest: IngestState | None = None
-    #: Executions whose claim of the ingest is settled, for repeats after a lost answer.
-    ingested_by: set[ExecutionId] = field(default_factory=set)
+    #: Executions whose claim of the ingest is settled, and whether by finishing it: for repeats
+    #: after a lost answer.
+    ingested_by: dict[ExecutionId, bool] = field(default_factory=dict)
     version: int = 1
     charged: int = 0
+    spared: int = 0
     slot: Slot | None = None
     #: Attempt and execution to how it ended, for repeats after a lost answer.
     ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)
@@ -100,6 +127,9 @@ class MemoryJobs:
         self.tenants = MemoryTenants(limits)
         self.deadlines = deadlines or Deadlines()
         self.available = True
+        self._shared = Shared()
+        #: Who hears directly of the cancel of a running job.
+        self.listeners: list[Callable[[ExecutionId | None], None]] = []
         self._rows: dict[JobId, Row] = {}
         self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
 
@@ -110,10 +140,21 @@ class MemoryJobs:
         return self._rows
 
     @property
+    def shared(self) -> Shared:
+        """What supervisors share; as ``rows``."""
+        self.reach()
+        return self._shared
+
+    @property
     def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId, datetime]]:
         """Who submitted what under which idempotency key, and when; as ``rows``."""
         self.reach()
         return self._keys
+
+    def tell_of_cancel(self, execution_id: ExecutionId | None) -> None:
+        """Tell those who listen that a running job shall stop."""
+        for heard in self.listeners:
+            heard(execution_id)
 
     def reach(self) -> None:
         """Raise ``Unavailable`` during an outage."""

@@ -121,6 +121,7 @@ class MemoryJobStore:
         elif row.job.status is JobStatus.RUNNING and row.job.cancellation is None:
             assert row.slot is not None
             row.slot.cancel_requested = True
+            self._jobs.tell_of_cancel(row.slot.execution_id)
             row.version += 1
             row.job = dataclasses.replace(
                 row.job, cancellation=Cancellation(requested_at=now), version=str(row.version)

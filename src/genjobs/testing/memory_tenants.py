@@ -45,10 +45,18 @@ class Counts:
     """What has been used of a rate and of a day."""
 
     arrival: datetime = _LONG_AGO
+    #: The rate and burst that ``arrival`` is of.
+    paced: tuple[float | None, int | None] = (None, None)
     day: date = date.min
     jobs: int = 0
     bytes: int = 0
     served: int = 0
+
+    def pace(self, limits: Limits) -> None:
+        """Begin with the whole burst when the rate is another one now."""
+        paced = limits.submits_per_second, limits.submit_burst
+        if self.paced != paced:
+            self.arrival, self.paced = _LONG_AGO, paced
 
     def on(self, day: date) -> Counts:
         """Begin ``day`` unless it has begun; return self."""
@@ -67,6 +75,10 @@ class MemoryTenants:
         self.issuer_keys: dict[tuple[str, str], IssuerKey] = {}
         self.token_cutoffs: dict[Owner, datetime] = {}
         self.plans_of_users: dict[Owner, str] = {}
+        #: Name and time of making; a tenant that nobody made has none, and works all the same.
+        self.tenant_notes: dict[TenantId, tuple[str, datetime]] = {}
+        self.key_notes: dict[str, tuple[str, datetime]] = {}
+        self.issuer_notes: dict[tuple[str, str], datetime] = {}
         self._rules: dict[TenantId, Rules] = {}
         self._counts: dict[TenantId | Owner, Counts] = {}
         self._turns = 0
@@ -74,6 +86,10 @@ class MemoryTenants:
     def rules(self, tenant_id: TenantId) -> Rules:
         """Return what was set for a tenant; change it with the methods below."""
         return self._rules.setdefault(tenant_id, Rules())
+
+    def known(self) -> set[TenantId]:
+        """Return the tenants that were ever mentioned."""
+        return {*self._rules, *(key.tenant_id for key in self.keys.values())}
 
     def set_limits(self, tenant_id: TenantId, **changes: Any) -> None:
         """Change limits of a tenant as a whole."""
@@ -126,6 +142,7 @@ class MemoryTenants:
         whose: tuple[TenantId | Owner, ...] = (owner.tenant_id, owner)
         pairs = list(zip(whose, both, queued, strict=True))
         for of, limits, waiting in pairs:
+            self.counts(of).pace(limits)
             _judge(self.counts(of), limits, waiting, count, job.created_at)
         for of, limits, _ in pairs:
             counts = self.counts(of).on(job.created_at.astimezone(UTC).date())

@@ -41,6 +41,11 @@ class ScriptedEngine:
         #: Set when a render has begun.
         self.begun = asyncio.Event()
         self.alive = True
+        #: Renders that began and have not been seen to end, a killed engine's excepted.
+        self.running: set[ExecutionId] = set()
+        #: How often a render was settled.
+        self.settled: list[ExecutionId] = []
+        self._death = asyncio.Event()
         self._made: dict[str, bytes] = {}
 
     async def stage(
@@ -71,8 +76,16 @@ class ScriptedEngine:
         total = len(workflow.nodes)
         on_progress(Progress(fraction=0.5, nodes_done=total // 2, nodes_total=total))
         self.begun.set()
+        self.running.add(execution_id)
         if script.gate is not None:
-            await self._hang(script.gate, stop, stoppable=script.stoppable)
+            try:
+                await self._hang(script.gate, stop, stoppable=script.stoppable)
+            except RenderInterrupted:
+                self.running.discard(execution_id)
+                raise
+        if isinstance(script.error, EngineFailed):
+            raise script.error  # nobody knows what became of the render
+        self.running.discard(execution_id)
         if script.error is not None:
             raise script.error
         outputs = []
@@ -108,8 +121,23 @@ class ScriptedEngine:
         if not self.alive:
             raise EngineFailed
 
+    async def settle(self, execution_id: ExecutionId) -> None:
+        """See the port; a render that cannot be stopped is never seen to be over."""
+        await self.check()
+        while execution_id in self.running and not self.script.stoppable:
+            await asyncio.sleep(0.01)
+        self.running.discard(execution_id)
+        self.settled.append(execution_id)
+
+    def die(self) -> None:
+        """Lose what is being rendered, as a killed process does; be there again at once."""
+        death, self._death = self._death, asyncio.Event()
+        self.running.clear()
+        death.set()
+
     async def _hang(self, gate: asyncio.Event, stop: StopSignal, *, stoppable: bool) -> None:
-        waits = [asyncio.ensure_future(gate.wait())]
+        death = self._death
+        waits = [asyncio.ensure_future(gate.wait()), asyncio.ensure_future(death.wait())]
         if stoppable:
             waits.append(asyncio.ensure_future(stop.wait()))
         try:
@@ -117,7 +145,9 @@ class ScriptedEngine:
         finally:
             for wait in waits:
                 wait.cancel()
-        if stop.is_set() and stoppable:
+        if death.is_set():
+            raise EngineFailed
+        if stop.is_set() and stoppable and not gate.is_set():
             raise RenderInterrupted
 
 

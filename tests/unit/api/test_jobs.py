@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import structlog
 
 from genjobs.domain.ids import parse_job_id
 from genjobs.testing import Harness, a_workflow, png_bytes
@@ -218,6 +219,16 @@ async def test_outage_is_503_with_retry_after(http: httpx.AsyncClient, harness: 
     assert (await http.get("/readyz")).status_code == 503
     assert (await http.get("/livez")).status_code == 200
     assert harness.jobs.rows == {}
+
+
+async def test_outage_fills_no_log_with_tracebacks(
+    http: httpx.AsyncClient, harness: Harness
+) -> None:
+    harness.jobs.available = False
+    with structlog.testing.capture_logs() as logs:
+        await submit(http)
+    [failed] = [entry for entry in logs if entry["event"] == "api.failed"]
+    assert (failed["code"], failed["exc_info"]) == ("unavailable", None)
 
 
 async def test_ids_in_answers_are_typed(http: httpx.AsyncClient) -> None:

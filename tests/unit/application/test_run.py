@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import zlib
 from collections.abc import AsyncIterator
@@ -13,7 +12,6 @@ from datetime import timedelta
 import pytest
 
 from genjobs.application.submission import InlineMedia, Submission
-from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import EngineFailed, NodeError, OutOfMemory
 from genjobs.domain.job import CancelMethod, Job
 from genjobs.domain.lifecycle import JobStatus
@@ -159,14 +157,44 @@ async def test_cancel_that_the_render_outruns_is_too_late(harness: Harness) -> N
     assert done.cancellation.method is CancelMethod.TOO_LATE
 
 
-async def test_shutdown_gives_the_job_back_uncharged(harness: Harness) -> None:
+async def test_shutdown_gives_a_long_render_back_uncharged() -> None:
+    async with open_harness(stop_seconds=0.3) as harness:
+        job = await submitted(harness)
+        async with rendering(harness) as shutdown:
+            shutdown.set()
+
+        again = await read(harness, job)
+        assert (again.status, again.attempt) == (JobStatus.QUEUED, 1)
+        assert harness.jobs.rows[job.id].charged == 0
+
+
+async def test_shutdown_lets_a_short_render_end(harness: Harness) -> None:
     job = await submitted(harness)
     async with rendering(harness) as shutdown:
         shutdown.set()
+        await asyncio.sleep(0.1)
+        assert harness.engine.script.gate is not None
+        harness.engine.script.gate.set()
 
-    again = await read(harness, job)
-    assert (again.status, again.attempt) == (JobStatus.QUEUED, 1)
-    assert harness.jobs.rows[job.id].charged == 0
+    assert (await read(harness, job)).status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("away", ["database", "store"])
+async def test_shutdown_is_bounded_while_something_is_away(away: str) -> None:
+    async with open_harness(stop_seconds=0.5) as harness:
+        await submitted(harness)
+        async with rendering(harness) as shutdown:
+            if away == "database":
+                harness.jobs.available = False
+            else:
+                harness.artifacts.available = False
+                assert harness.engine.script.gate is not None
+                harness.engine.script.gate.set()
+                await asyncio.sleep(0.1)
+            shutdown.set()
+            begun = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - begun < 6
+        harness.jobs.available = True
 
 
 async def test_run_past_its_time_fails(harness: Harness) -> None:
@@ -180,40 +208,41 @@ async def test_run_past_its_time_fails(harness: Harness) -> None:
 
 
 async def test_run_past_its_time_that_does_not_stop_fails_all_the_same() -> None:
-    async with open_harness() as harness:
-        run_job = dataclasses.replace(
-            harness.worker.run_job,
-            deadlines=Deadlines(cancel_grace=timedelta(milliseconds=200)),
-        )
+    async with open_harness(cancel_grace_seconds=0.2) as harness:
         job = await submitted(harness, run_timeout=timedelta(seconds=1))
         harness.engine.script = Script(gate=asyncio.Event(), stoppable=False)
-        [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
-        await run_job(assignment, asyncio.Event())
+        await harness.run_one()
 
         done = await read(harness, job)
         assert done.error is not None
         assert (done.status, done.error.code) == (JobStatus.FAILED, "run_timeout")
+        assert harness.keeper.kills == 1
 
 
-async def test_cancel_that_the_engine_ignores_is_cancelled_unseen() -> None:
-    async with open_harness() as harness:
-        run_job = dataclasses.replace(
-            harness.worker.run_job,
-            deadlines=Deadlines(
-                cancel_grace=timedelta(milliseconds=200), heartbeat=timedelta(seconds=0)
-            ),
-        )
+async def test_cancel_that_the_engine_ignores_kills_its_process() -> None:
+    async with open_harness(cancel_grace_seconds=0.2) as harness:
         job = await submitted(harness)
-        harness.engine.script = Script(gate=asyncio.Event(), stoppable=False)
-        [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
-        running = asyncio.create_task(run_job(assignment, asyncio.Event()))
-        await harness.engine.begun.wait()
-        await harness.genjobs.cancel(harness.genjobs.reach(USER), job.id)
-        await running
+        async with rendering(harness, stoppable=False):
+            await harness.genjobs.cancel(harness.genjobs.reach(USER), job.id)
+
+        done = await read(harness, job)
+        assert (done.status, harness.keeper.kills) == (JobStatus.CANCELLED, 1)
+        assert done.cancellation is not None
+        assert done.cancellation.method is CancelMethod.PROCESS_KILLED
+        assert done.cancellation.stopped_at is not None
+
+
+async def test_cancel_that_a_foreign_engine_ignores_is_cancelled_unseen() -> None:
+    async with open_harness(cancel_grace_seconds=0.2) as harness:
+        harness.keeper.owned = False
+        job = await submitted(harness)
+        async with rendering(harness, stoppable=False):
+            await harness.genjobs.cancel(harness.genjobs.reach(USER), job.id)
 
         done = await read(harness, job)
         assert done.status is JobStatus.CANCELLED
         assert done.cancellation is not None
+        assert done.cancellation.method is CancelMethod.WORKER_LOST
         assert done.cancellation.stopped_at is None
 
 
@@ -231,16 +260,14 @@ async def test_unforeseen_error_does_not_end_the_worker(harness: Harness) -> Non
         shutdown.set()
         await working
 
-    harness.clock.advance(timedelta(minutes=1))
-    await harness.supervisor.tick()
+    await harness.supervise_for(timedelta(minutes=1))
     assert (await read(harness, broken)).status is JobStatus.QUEUED
 
 
 async def test_overtaken_attempt_stops_and_leaves_no_files(harness: Harness) -> None:
     job = await submitted(harness)
     async with rendering(harness):
-        harness.clock.advance(timedelta(minutes=1))
-        await harness.supervisor.tick()
+        await harness.supervise_for(timedelta(minutes=1))
         assert (await read(harness, job)).status is JobStatus.QUEUED
 
     assert (await read(harness, job)).status is JobStatus.QUEUED
@@ -250,8 +277,7 @@ async def test_overtaken_attempt_stops_and_leaves_no_files(harness: Harness) -> 
 async def test_late_completion_of_an_overtaken_attempt_is_swept(harness: Harness) -> None:
     job = await submitted(harness)
     async with rendering(harness, stoppable=False):
-        harness.clock.advance(timedelta(minutes=1))
-        await harness.supervisor.tick()
+        await harness.supervise_for(timedelta(minutes=1))
         assert harness.engine.script.gate is not None
         harness.engine.script.gate.set()
 
@@ -284,21 +310,33 @@ async def test_store_that_comes_back_gets_the_outputs(harness: Harness) -> None:
     assert len(harness.engine.rendered) == 1  # the upload was tried again, not the render
 
 
-async def test_store_that_is_away_before_the_render_charges_an_attempt() -> None:
+async def test_store_that_is_away_before_the_render_is_waited_for() -> None:
     async with open_harness() as harness:
         submission = Submission(
             workflow=loading(), media=[InlineMedia(name="photo.png", content=png_bytes())]
         )
         job = await harness.genjobs.submit(harness.genjobs.owner(USER), submission)
         harness.artifacts.available = False
-        await harness.run_one()
-        assert (await read(harness, job)).status is JobStatus.QUEUED
+        running = asyncio.create_task(harness.run_one())
+        await asyncio.sleep(0.2)
         assert harness.engine.rendered == []
 
         harness.artifacts.available = True
-        harness.clock.advance(timedelta(minutes=1))
-        await harness.run_one()
-        assert (await read(harness, job)).status is JobStatus.COMPLETED
+        await running
+        done = await read(harness, job)
+        assert (done.status, done.attempt) == (JobStatus.COMPLETED, 1)
+
+
+async def test_start_is_repeated_while_the_database_is_away(harness: Harness) -> None:
+    job = await submitted(harness)
+    [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+    harness.jobs.available = False
+    running = asyncio.create_task(harness.worker.run_job(assignment, asyncio.Event()))
+    await asyncio.sleep(1.5)  # two tries have failed
+    harness.jobs.available = True
+    await running
+
+    assert (await read(harness, job)).status is JobStatus.COMPLETED
 
 
 async def test_worker_waits_for_its_engine_before_it_takes_a_job(harness: Harness) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 from genjobs.application.submission import Submission
+from genjobs.domain.ids import ExecutionId
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing import Harness, a_workflow
 
@@ -39,3 +41,24 @@ async def test_unstarted_job_is_taken_back(harness: Harness) -> None:
 
     assert (await harness.supervisor.tick()).reclaimed == 1
     assert await harness.run_one()
+
+
+async def test_tick_after_a_gap_rescues_nobody(harness: Harness) -> None:
+    owner = harness.genjobs.owner("u_1")
+    await harness.genjobs.submit(owner, Submission(workflow=a_workflow()))
+    await harness.supervise_for(timedelta(seconds=40))
+    now = harness.clock.now()
+    [given] = await harness.ledger.dispatch(now=now, limit=1)
+    await harness.ledger.start(given, ExecutionId(uuid4()), now=now)
+    harness.clock.advance(timedelta(seconds=90))  # the database was away
+    tick = await harness.supervisor.tick()
+
+    assert (tick.grace, tick.rescued) == (True, 0)
+    ticks = await harness.supervise_for(timedelta(seconds=30))
+    assert [tick.rescued for tick in ticks] == [0] * 6 + [1]
+    assert ticks[-1].overview.rescues == 1
+
+
+async def test_paused_dispatch_is_told(harness: Harness) -> None:
+    await harness.supervisor.supervision.pause(now=harness.clock.now())
+    assert (await harness.supervisor.tick()).overview.paused

@@ -80,5 +80,6 @@ def test_only_what_another_try_may_mend_is_retryable() -> None:
         "queue_timeout",
         "worker_lost",
         "engine_failed",
+        "device_failed",
         "output_not_stored",
     }

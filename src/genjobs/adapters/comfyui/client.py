@@ -86,6 +86,10 @@ class ComfyUIClient:
             await self._call("POST", "/queue", {"delete": [prompt_id]})
             await self._call("POST", "/interrupt", {"prompt_id": prompt_id})
 
+    async def free(self) -> None:
+        """Ask for models and cached results to be dropped, once nothing runs."""
+        await self._call("POST", "/free", {"unload_models": True, "free_memory": True})
+
     async def forget(self, prompt_id: str) -> None:
         """Remove a prompt from the history."""
         await self._call("POST", "/history", {"delete": [prompt_id]})

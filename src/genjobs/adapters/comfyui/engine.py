@@ -18,13 +18,13 @@ import structlog
 
 from genjobs.adapters.comfyui.client import ComfyUIClient, Unreachable, is_uuid
 from genjobs.adapters.comfyui.files import ComfyUIFolders
-from genjobs.adapters.comfyui.following import Follower
+from genjobs.adapters.comfyui.following import ABSENCES, Follower
 from genjobs.adapters.comfyui.messages import refusal_of
 from genjobs.adapters.comfyui.patience import Patience
 from genjobs.adapters.comfyui.progress import ProgressTracker
 from genjobs.adapters.comfyui.results import PreviewFile, folder_of, previews_of, result_of
 from genjobs.adapters.comfyui.socket import open_socket
-from genjobs.domain.errors import EngineFailed, RenderInterrupted, WorkflowRefused
+from genjobs.domain.errors import EngineFailed, OutOfMemory, RenderInterrupted, WorkflowRefused
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import Progress
 from genjobs.domain.ports import Clock, EngineFile, Rendered, StopSignal
@@ -123,7 +123,11 @@ class ComfyUIEngine:
         except Unreachable as exc:
             raise EngineFailed("ComfyUI cannot be reached.") from exc
         self._previews[execution_id] = previews_of(entry)
-        rendered = result_of(entry, execution_id, stop_asked=stop.is_set())
+        try:
+            rendered = result_of(entry, execution_id, stop_asked=stop.is_set())
+        except OutOfMemory:
+            await self._free()
+            raise
         on_progress(tracker.ended())
         return rendered
 
@@ -166,8 +170,26 @@ class ComfyUIEngine:
         unwanted.set()
         try:
             await follower.follow(unwanted)
-        except (RenderInterrupted, EngineFailed) as exc:
-            _log.info("comfyui.part_withdrawn", code=exc.code)
+        except RenderInterrupted:
+            _log.info("comfyui.part_withdrawn")
+
+    async def _free(self) -> None:
+        try:
+            await self._client.free()
+        except Unreachable as exc:  # the next render will show what is left
+            _log.warning("comfyui.not_freed", reason=str(exc))
+
+    async def settle(self, execution_id: ExecutionId) -> None:
+        """See the port."""
+        absent = 0
+        while absent < ABSENCES:
+            try:
+                await self._client.cancel(str(execution_id))
+                queued = await self._client.is_queued(str(execution_id))
+            except Unreachable as exc:
+                raise EngineFailed("ComfyUI cannot be reached.") from exc
+            absent = 0 if queued else absent + 1
+            await asyncio.sleep(self._patience.poll_closely.total_seconds())
 
     @asynccontextmanager
     async def read(self, file: EngineFile) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -16,8 +16,9 @@ from genjobs.adapters.comfyui.socket import RenderSocket
 from genjobs.domain.errors import EngineFailed, RenderInterrupted
 from genjobs.domain.ports import Clock, StopSignal
 
-#: A prompt may end between the look at the history and the one at the queue.
-_ABSENCES: Final = 3
+#: In how many looks a prompt must be missing, for it may end between the look at the history and
+#: the one at the queue.
+ABSENCES: Final = 3
 #: By how much of the time spent asking closely the pause grows: a long render is not asked ten
 #: times a second for its whole length.
 _GROWTH: Final = 0.05
@@ -68,7 +69,7 @@ class Follower:
                     if silent > limit.total_seconds():
                         raise EngineFailed("ComfyUI stopped answering.") from exc
                     continue
-                if absent >= _ABSENCES:
+                if absent >= ABSENCES:
                     if stop.is_set():
                         raise RenderInterrupted  # a cancelled prompt that waited just vanishes
                     await self._call_off()

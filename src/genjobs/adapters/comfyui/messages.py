@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from genjobs.domain.errors import JobFailure, NodeError, OutOfMemory, WorkflowRefused
+from genjobs.adapters.comfyui.faults import Fault, fault_of
+from genjobs.domain.errors import DeviceFailed, JobFailure, NodeError, OutOfMemory, WorkflowRefused
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _NODE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -24,9 +25,6 @@ _TELLTALE: Final = re.compile(
     r"|available|installed|choose|choices|options|one of|not in\b|\bsk-",
     re.IGNORECASE,
 )
-#: PyTorch's, Python's own and NumPy's.
-_MEMORY_TYPES: Final = ("OutOfMemoryError", "MemoryError", "_ArrayMemoryError")
-_MEMORY_WORDS: Final = ("out of memory", "can't allocate memory", "not enough memory")
 
 _REFUSALS: Final = {
     "missing_node_type": "There is no such node class here",
@@ -53,8 +51,11 @@ def failure_of(error: Mapping[str, Any]) -> JobFailure:
     node_class = _matching(_NODE_ID, error.get("node_type"))
     kind = str(error.get("exception_type") or "").rpartition(".")[2]
     text = str(error.get("exception_message") or "")
-    if kind in _MEMORY_TYPES or any(words in text.lower() for words in _MEMORY_WORDS):
-        return OutOfMemory(node_id=node_id, node_class=node_class)
+    match fault_of(kind, text):
+        case Fault.MEMORY:
+            return OutOfMemory(node_id=node_id, node_class=node_class)
+        case Fault.DEVICE:
+            return DeviceFailed(node_id=node_id, node_class=node_class)
     reason: str = _matching(_NAME, kind) or "an error"
     first_line = text.strip().partition("\n")[0]
     if _HARMLESS.fullmatch(first_line) and not _TELLTALE.search(first_line):

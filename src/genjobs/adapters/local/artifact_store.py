@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,9 +20,10 @@ from genjobs.adapters.local.disk import DiskWork
 from genjobs.adapters.local.file_tree import FileTree, key_parts
 from genjobs.adapters.local.signing import Signer
 from genjobs.adapters.local.transfers import CHUNK_BYTES, Download, Upload
+from genjobs.adapters.local.tree_listing import list_tree
 from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
 from genjobs.domain.errors import ConfigurationError, NotFound
-from genjobs.domain.ports import SignedFile
+from genjobs.domain.ports import ListedFile, SignedFile
 
 _T = TypeVar("_T")
 
@@ -86,6 +87,15 @@ class DirectoryArtifactStore:
     async def stat(self, key: ArtifactKey) -> int | None:
         """See the port."""
         return await _in_thread(partial(self._tree.size, parse_key(key)))
+
+    async def list_files(self, prefix: str, *, after: str, limit: int) -> Sequence[ListedFile]:
+        """See the port."""
+        folders = parse_prefix(prefix).split("/")[:-1] if prefix else []
+        found = await _in_thread(partial(list_tree, self._tree, folders, after, limit))
+        return [
+            ListedFile(key=key, stored_at=datetime.fromtimestamp(seconds, UTC))
+            for key, seconds in found
+        ]
 
     async def delete(self, keys: Sequence[ArtifactKey]) -> None:
         """See the port."""

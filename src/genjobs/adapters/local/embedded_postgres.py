@@ -39,7 +39,8 @@ _LONGEST_SOCKET: Final = 90  # of the 107 bytes a Unix socket address has, less 
 _LOG_BYTES: Final = 10 * 1024 * 1024
 _OPTIONS: Final = (
     "-c listen_addresses= -c unix_socket_permissions=0700 -c max_connections=200 "
-    "-c timezone=UTC -c log_timezone=UTC"
+    "-c timezone=UTC -c log_timezone=UTC "
+    "-c log_error_verbosity=terse"  # the rest shows rows, with the users in them
 )
 _ROLES: Final = ("genjobs_owner", "genjobs_api", "genjobs_worker")
 _DATABASE: Final = "genjobs"

@@ -141,6 +141,24 @@ class FileTree:
             self._prune(folders)
         return removed, left[0] > 0
 
+    def entries(self, folders: Sequence[str]) -> list[tuple[str, float | None]]:
+        """Return names in a folder: a file's with its time, another folder's with None."""
+        found: list[tuple[str, float | None]] = []
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            self._folder(folders) as folder,
+            os.scandir(folder) as listing,
+        ):
+            for entry in listing:
+                if entry.is_dir(follow_symlinks=False):
+                    found.append((entry.name, None))
+                    continue
+                with suppress(FileNotFoundError):
+                    about = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(about.st_mode):
+                        found.append((entry.name, about.st_mtime))
+        return found
+
     def check(self) -> None:
         """Raise ``OSError`` or ``Unavailable`` unless the root is there."""
         with self._folder((INCOMING,)):

@@ -6,14 +6,24 @@ from genjobs.adapters.postgres.access import PostgresKeyDirectory, PostgresTenan
 from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
 from genjobs.adapters.postgres.job_store import PostgresJobStore
+from genjobs.adapters.postgres.notices import (
+    HeartbeatOnly,
+    PostgresCancelNotices,
+    carries_notices,
+)
 from genjobs.adapters.postgres.pool import Pool, open_pool
+from genjobs.adapters.postgres.supervision import PostgresSupervision
 
 __all__ = [
+    "HeartbeatOnly",
     "Pool",
+    "PostgresCancelNotices",
     "PostgresIngestLedger",
     "PostgresJobLedger",
     "PostgresJobStore",
     "PostgresKeyDirectory",
+    "PostgresSupervision",
     "PostgresTenantDirectory",
+    "carries_notices",
     "open_pool",
 ]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from genjobs.adapters.postgres.limits import dump_limits, used_of
+from genjobs.adapters.postgres.limits import dump_limits, narrowing_of, used_of
 from genjobs.adapters.postgres.pool import Pool
 from genjobs.domain.catalogue import Narrowing
 from genjobs.domain.credentials import IssuerKey, KeyRecord, TokenHead, UserStanding
 from genjobs.domain.ids import TenantId
 from genjobs.domain.plans import DefaultLimits, Usage
-from genjobs.domain.tenancy import Owner, Reach, Scope
+from genjobs.domain.tenancy import Owner, Reach, known_scopes
 
 _FIND_KEY: Final = "SELECT * FROM genjobs.find_key($1)"
 _FIND_ISSUER_KEY: Final = "SELECT * FROM genjobs.find_issuer_key($1, $2, $3)"
@@ -21,8 +21,6 @@ _TOUCH: Final = "SELECT genjobs.touch_keys($1::uuid[], $2::text[], $3::timestamp
 _NARROWING: Final = "SELECT genjobs.tenant_narrowing($1) AS narrowing"
 _STANDING: Final = "SELECT * FROM genjobs.user_standing($1, $2, $3::jsonb)"
 _USAGE: Final = "SELECT * FROM genjobs.usage($1, $2, $3, $4::jsonb, $5::jsonb)"
-#: Scopes of a later version mean nothing to this one.
-_KNOWN: Final = frozenset(Scope)
 
 
 class PostgresKeyDirectory:
@@ -41,7 +39,7 @@ class PostgresKeyDirectory:
             tenant_id=TenantId(row["tenant_id"]),
             live=row["live"],
             secret_sha256=row["secret_sha256"],
-            scopes=_scopes(row["scopes"]),
+            scopes=known_scopes(row["scopes"]),
             expires_at=row["expires_at"],
             revoked_at=row["revoked_at"],
         )
@@ -57,7 +55,7 @@ class PostgresKeyDirectory:
             kid=head.kid,
             algorithm=row["algorithm"],
             public_key=row["public_key"],
-            scopes=_scopes(row["scopes"]),
+            scopes=known_scopes(row["scopes"]),
             revoked_at=row["revoked_at"],
         )
 
@@ -81,12 +79,7 @@ class PostgresTenantDirectory:
     async def narrowing(self, tenant_id: TenantId) -> Narrowing:
         """See the port."""
         row = await self._pool.row(_NARROWING, tenant_id)
-        found: dict[str, Any] = json.loads((row and row["narrowing"]) or "{}")
-        allowed = found.get("allowed")
-        return Narrowing(
-            allowed=None if allowed is None else frozenset(allowed),
-            denied=frozenset(found.get("denied", ())),
-        )
+        return narrowing_of(json.loads((row and row["narrowing"]) or "{}"))
 
     async def standing(self, owner: Owner) -> UserStanding:
         """See the port."""
@@ -101,7 +94,3 @@ class PostgresTenantDirectory:
         )
         found = {row["whose"]: used_of(row) for row in rows}
         return Usage(tenant=found.get("tenant"), user=found.get("user"))
-
-
-def _scopes(names: list[str]) -> frozenset[Scope]:
-    return frozenset(Scope(name) for name in names if name in _KNOWN)

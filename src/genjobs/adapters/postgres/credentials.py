@@ -6,21 +6,26 @@ Runs as the owner, over SQLAlchemy. A secret passes through here as a digest onl
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
-from genjobs.adapters.postgres.owner_database import OwnerDatabase, Row
+from genjobs.adapters.postgres.owner_database import OwnerDatabase
 from genjobs.adapters.postgres.tables import tenants
 from genjobs.adapters.postgres.tenancy_tables import api_keys, issuer_keys, token_cutoffs
+from genjobs.domain.administration import ListedIssuerKey, ListedKey
 from genjobs.domain.credentials import IssuerKey, KeyRecord
 from genjobs.domain.errors import ConfigurationError, NotFound
 from genjobs.domain.ids import TenantId
-from genjobs.domain.tenancy import Owner
+from genjobs.domain.tenancy import Owner, known_scopes
+
+#: What is shown of a key: not its digest.
+_LISTED: Final = frozenset(item.name for item in dataclasses.fields(ListedKey))
 
 
 class PostgresCredentials:
@@ -41,13 +46,14 @@ class PostgresCredentials:
                 upsert(api_keys).values(_key_row(key, name, now)).on_conflict_do_nothing()
             )
 
-    async def list_keys(self, tenant_id: TenantId | None) -> Sequence[Row]:
+    async def list_keys(self, tenant_id: TenantId | None) -> Sequence[ListedKey]:
         """Return keys, of one tenant or of all, without their digests."""
-        shown = [column for column in api_keys.c if column is not api_keys.c.secret_sha256]
+        shown = [column for column in api_keys.c if column.name in _LISTED]
         wanted = select(*shown, tenants.c.name.label("tenant")).join(tenants)
         if tenant_id is not None:
             wanted = wanted.where(api_keys.c.tenant_id == tenant_id)
-        return await self._database.rows(wanted.order_by(tenants.c.name, api_keys.c.created_at))
+        rows = await self._database.rows(wanted.order_by(tenants.c.name, api_keys.c.created_at))
+        return [ListedKey(**{**row, "scopes": known_scopes(row["scopes"])}) for row in rows]
 
     async def revoke_key(self, key_id: str, now: datetime) -> None:
         """Revoke a key; once revoked it stays so. ``NotFound`` when there is no such key."""
@@ -70,13 +76,16 @@ class PostgresCredentials:
             except IntegrityError:
                 raise ConfigurationError("there is a key of this issuer and kid already") from None
 
-    async def list_issuer_keys(self, tenant_id: TenantId) -> Sequence[Row]:
-        """Return the public keys of a tenant."""
-        return await self._database.rows(
-            select(issuer_keys)
-            .where(issuer_keys.c.tenant_id == tenant_id)
-            .order_by(issuer_keys.c.issuer, issuer_keys.c.kid)
+    async def list_issuer_keys(self, tenant_id: TenantId | None) -> Sequence[ListedIssuerKey]:
+        """Return public keys, of one tenant or of all."""
+        shown = [column for column in issuer_keys.c if column.name != "tenant_id"]
+        wanted = select(*shown, tenants.c.name.label("tenant")).join(tenants)
+        if tenant_id is not None:
+            wanted = wanted.where(issuer_keys.c.tenant_id == tenant_id)
+        rows = await self._database.rows(
+            wanted.order_by(tenants.c.name, issuer_keys.c.issuer, issuer_keys.c.kid)
         )
+        return [ListedIssuerKey(**{**row, "scopes": known_scopes(row["scopes"])}) for row in rows]
 
     async def revoke_issuer_key(self, issuer: str, kid: str, now: datetime) -> None:
         """Revoke a public key: tokens signed by it are dead. ``NotFound`` when absent."""
@@ -91,7 +100,8 @@ class PostgresCredentials:
                 upsert(token_cutoffs)
                 .values(row)
                 .on_conflict_do_update(
-                    index_elements=["tenant_id", "user_id"], set_={"not_before": now}
+                    index_elements=["tenant_id", "user_id"],
+                    set_={"not_before": func.greatest(token_cutoffs.c.not_before, now)},
                 )
             )
 

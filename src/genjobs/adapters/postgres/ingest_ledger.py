@@ -19,11 +19,22 @@ from genjobs.domain.job import JobError
 _COUNTED: Final = 10_000
 
 _CLAIM: Final = "SELECT * FROM genjobs.claim_ingests($1, $2::uuid[], $3, $4, $5)"
+#: Never waits: one that holds some of its rows while it waits for another can meet a rescue, which
+#: holds some and waits for loads. A row that is locked just now is renewed by the next heartbeat.
 _HEARTBEAT: Final = """
-UPDATE genjobs.ingests g SET lease_expires_at = $4::timestamptz + $5::interval
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS b (tenant_id, job_id, execution_id)
-WHERE g.tenant_id = b.tenant_id AND g.job_id = b.job_id AND g.execution_id = b.execution_id
-RETURNING g.execution_id
+WITH b AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
+        AS b (tenant_id, job_id, execution_id)
+), free AS (
+    SELECT g.tenant_id, g.job_id FROM b JOIN genjobs.ingests g
+        ON g.tenant_id = b.tenant_id AND g.job_id = b.job_id AND g.execution_id = b.execution_id
+    FOR NO KEY UPDATE OF g SKIP LOCKED
+), renewed AS (
+    UPDATE genjobs.ingests g SET lease_expires_at = $4::timestamptz + $5::interval
+    FROM free WHERE g.tenant_id = free.tenant_id AND g.job_id = free.job_id
+)
+SELECT g.execution_id FROM b JOIN genjobs.ingests g
+    ON g.tenant_id = b.tenant_id AND g.job_id = b.job_id AND g.execution_id = b.execution_id
 """
 _FINISH: Final = "SELECT genjobs.finish_ingest($1, $2, $3, $4, $5::jsonb) AS yours"
 _SETTLE: Final = "SELECT genjobs.settle_ingest($1, $2, $3, $4, $5, $6::jsonb, $7, $8) AS yours"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from genjobs.adapters.postgres.overview import OVERVIEW
 from genjobs.adapters.postgres.pool import Pool, Record
 from genjobs.adapters.postgres.rows import dump, inputs_of, owner_of, rescue_of
 from genjobs.domain.attempts import (
@@ -28,13 +29,10 @@ from genjobs.domain.job import JobError, Timings
 from genjobs.domain.limits import IDEMPOTENCY_LIFE
 from genjobs.domain.ports import Overview, Pruned
 
-#: More waiting jobs than this are not counted: the figure must not cost more with more jobs.
-_COUNTED: Final = 10_000
-
 _DISPATCH: Final = "SELECT tenant_id, user_id, job_id, attempt FROM genjobs.dispatch($1, $2, $3)"
 _START: Final = """
 SELECT document, inputs, run_timeout, cancel_requested
-FROM genjobs.start_attempt($1, $2, $3, $4, $5, $6)
+FROM genjobs.start_attempt($1, $2, $3, $4, $5, $6, $7)
 """
 _HEARTBEAT: Final = """
 UPDATE genjobs.slots s SET
@@ -60,26 +58,16 @@ _EXPIRE: Final = "SELECT * FROM genjobs.expire_queued($1, $2, $3::jsonb)"
 _RECLAIM: Final = "SELECT * FROM genjobs.reclaim_unstarted($1, $2)"
 _RESCUE: Final = "SELECT * FROM genjobs.rescue_lost($1, $2, $3, $4, $5, $6::jsonb)"
 _PRUNE: Final = "SELECT keys, loads FROM genjobs.prune($1, $2, $3)"
-_OVERVIEW: Final = f"""
-SELECT
-    count(*) AS slots_total,
-    count(*) FILTER (WHERE job_id IS NULL) AS slots_free,
-    count(*) FILTER (WHERE execution_id IS NOT NULL) AS running,
-    count(*) FILTER (WHERE cancel_requested) AS open_cancels,
-    (SELECT count(*) FROM (
-        SELECT 1 FROM genjobs.jobs WHERE status = 'queued' LIMIT {_COUNTED}) q) AS queued,
-    (SELECT extract(epoch FROM $1::timestamptz - not_before)::double precision
-     FROM genjobs.jobs WHERE ready ORDER BY not_before LIMIT 1) AS oldest_eligible_seconds
-FROM genjobs.slots
-"""
 
 
 class PostgresJobLedger:
     """The ``JobLedger`` port; connects as the worker role."""
 
-    def __init__(self, pool: Pool, deadlines: Deadlines) -> None:
+    def __init__(self, pool: Pool, deadlines: Deadlines, call_id: str | None = None) -> None:
+        """Take ``call_id`` for starts that name none."""
         self._pool = pool
         self._deadlines = deadlines
+        self._call_id = call_id
 
     async def dispatch(self, *, now: datetime, limit: int) -> Sequence[Assignment]:
         """See the port."""
@@ -90,7 +78,12 @@ class PostgresJobLedger:
         ]
 
     async def start(
-        self, assignment: Assignment, execution_id: ExecutionId, *, now: datetime
+        self,
+        assignment: Assignment,
+        execution_id: ExecutionId,
+        *,
+        now: datetime,
+        call_id: str | None = None,
     ) -> StartedJob:
         """See the port."""
         row = await self._pool.row(
@@ -101,6 +94,7 @@ class PostgresJobLedger:
             execution_id,
             now,
             self._deadlines.lease,
+            call_id or self._call_id,
         )
         if row is None:
             raise StaleAttempt
@@ -244,7 +238,7 @@ class PostgresJobLedger:
 
     async def overview(self, *, now: datetime) -> Overview:
         """See the port; at most 10,000 queued jobs are counted."""
-        row = await self._pool.row(_OVERVIEW, now)
+        row = await self._pool.row(OVERVIEW, now)
         assert row is not None  # noqa: S101  (an aggregate always has a row)
         return Overview(**dict(row))
 

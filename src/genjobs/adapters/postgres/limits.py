@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from asyncpg import Record
 
+from genjobs.domain.catalogue import Narrowing
 from genjobs.domain.errors import (
     GenjobsError,
     IdempotencyMismatch,
@@ -46,6 +48,15 @@ def limits_of(text: str) -> Limits:
     """Return limits from their JSON text; what a later version put there is passed over."""
     known = {item.name for item in dataclasses.fields(Limits)}
     return Limits(**{name: value for name, value in json.loads(text).items() if name in known})
+
+
+def narrowing_of(document: Mapping[str, Any]) -> Narrowing:
+    """Return which node classes a tenant does without."""
+    allowed = document.get("allowed")
+    return Narrowing(
+        allowed=None if allowed is None else frozenset(allowed),
+        denied=frozenset(document.get("denied", ())),
+    )
 
 
 def used_of(row: Record) -> Used:

@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import Executable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from genjobs.adapters.postgres.pool import NOT_MIGRATED
 from genjobs.domain.errors import Unavailable
 
+_FAILURES: Final = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _CONNECT_SECONDS: Final = 5.0
 _COMMAND_SECONDS: Final = 30.0
 Row = Mapping[str, Any]
@@ -35,12 +38,21 @@ class OwnerDatabase:
         engine = create_async_engine(
             self._url,
             poolclass=NullPool,
+            hide_parameters=True,  # they hold digests, and users
             connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS},
         )
         try:
             async with engine.begin() as connection:
                 yield connection
-        except (OSError, SQLAlchemyError) as exc:
+        except _FAILURES as exc:
+            # SQLAlchemy keeps the driver's error; one of connecting comes without SQLAlchemy's.
+            cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) else exc
+            while cause is not None and not isinstance(cause, asyncpg.PostgresError):
+                cause = cause.__cause__
+            if isinstance(cause, NOT_MIGRATED):
+                raise Unavailable(
+                    "The database has not this version's schema: run `genjobs db upgrade`."
+                ) from exc
             raise Unavailable("The database cannot be reached, or refuses this role.") from exc
         finally:
             await engine.dispose()

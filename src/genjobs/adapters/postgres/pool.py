@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -21,6 +21,7 @@ from genjobs.domain.errors import ConfigurationError, Unavailable
 _CONNECT_SECONDS: Final = 5.0
 _ACQUIRE_SECONDS: Final = 5.0
 _COMMAND_SECONDS: Final = 15.0
+_CLOSE_SECONDS: Final = 3.0
 _TRIES: Final = 8  # of a transaction that lost a race
 _MAX_PAUSE: Final = 0.25  # seconds
 
@@ -37,6 +38,8 @@ _OUTAGES: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.StatementCompletionUnknownError,
     asyncpg.exceptions.InternalClientError,
 )
 #: The server answers, but not to this login or not with this database: an operator's mistake, or
@@ -47,7 +50,7 @@ _NOT_READY: Final = (
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-_NOT_MIGRATED: Final = (
+NOT_MIGRATED: Final = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedFunctionError,
     asyncpg.UndefinedColumnError,
@@ -94,13 +97,18 @@ class Pool:
                     connection = await self._pool.acquire()
                 try:
                     return await once(connection)
+                except (asyncio.CancelledError, TimeoutError):
+                    # Not asyncpg's way, which asks the server to cancel the statement and waits
+                    # for that: one that has gone silent would hold the caller for ever.
+                    connection.terminate()
+                    raise
                 finally:
                     await self._pool.release(connection)
             except _RACES as exc:
                 if attempt == _TRIES:
                     raise Unavailable("The database is too busy just now.") from exc
                 await asyncio.sleep(random.uniform(0, min(_MAX_PAUSE, 0.005 * 2**attempt)))  # noqa: S311
-            except _NOT_MIGRATED as exc:
+            except NOT_MIGRATED as exc:
                 _log.error("database.not_migrated", reason=str(exc))
                 raise Unavailable("The database has not this version's schema.") from exc
             except _NOT_READY as exc:
@@ -180,8 +188,12 @@ async def open_pool(
         command_timeout=command_seconds,
         reset=_keep,
     )
+    await pool
     try:
-        async with pool:
-            yield Pool(pool)
+        yield Pool(pool)
     finally:
+        with suppress(TimeoutError):
+            # A database that has gone silent must not keep a process from ending.
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await pool.close()
         pool.terminate()

@@ -81,6 +81,7 @@ jobs: Final = Table(
     Column("version", Integer, nullable=False, server_default=text("1")),
     Column("ingested_by", UUID),
     Column("ready", Boolean, nullable=False, server_default=text("false")),
+    Column("spared", Integer, nullable=False, server_default=text("0")),
     Column("rank", SmallInteger, Computed("-priority", persisted=True), nullable=False),
     CheckConstraint("NOT ready OR status = 'queued' AND eligible AND slot_no IS NULL"),
     CheckConstraint("status IN ('queued', 'running', 'completed', 'failed', 'cancelled')"),
@@ -146,6 +147,9 @@ slots: Final = Table(
     Column("phase", Text),
     Column("progress", JSONB),
     Column("beat", Integer, nullable=False, server_default=text("0")),
+    Column("call_id", Text),
+    Column("terminations", Integer, nullable=False, server_default=text("0")),
+    Column("terminate_after", _TIME),
     postgresql_with={"fillfactor": 20},
 )
 
@@ -208,3 +212,23 @@ idempotency: Final = Table(
     Column("created_at", _TIME, nullable=False),
 )
 Index("idempotency_age", idempotency.c.created_at)
+
+supervision: Final = Table(
+    "supervision",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("ticked_at", _TIME),
+    Column("gaps", Integer, nullable=False, server_default=text("0")),
+    Column("grace_until", _TIME),
+    Column("paused_at", _TIME),
+    Column("window_size", Integer),
+    Column("recounted", UUID),
+    Column("swept", Text, nullable=False, server_default=text("''")),
+    Column("sweep_due", _TIME, nullable=False, server_default=text("'-infinity'")),
+    *(
+        Column(name, BigInteger, nullable=False, server_default=text("0"))
+        for name in ("rescues", "ingest_rescues", "escalations", "drift", "swept_files")
+    ),
+    CheckConstraint("one"),
+    postgresql_with={"fillfactor": 50},
+)

@@ -16,6 +16,7 @@ from genjobs.adapters.r2.presigning import Presigner
 from genjobs.adapters.r2.uploads import PART_BYTES, Upload
 from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
 from genjobs.domain.errors import NotFound, Unavailable
+from genjobs.domain.ports import ListedFile
 
 #: Parts and small files that all uploads of a process send at a time: bounds their memory.
 _SENDING: Final = 8
@@ -78,6 +79,26 @@ class R2ArtifactStore:
             await self.check()  # a HEAD is answered the same when the whole bucket is missing
             return None
         return int(answer["ContentLength"])
+
+    async def list_files(self, prefix: str, *, after: str, limit: int) -> Sequence[ListedFile]:
+        """See the port."""
+        checked, more = parse_prefix(prefix) if prefix else "", True
+        found: list[ListedFile] = []
+        while more and len(found) < limit:
+            page = await self._calls(
+                "list_objects_v2",
+                Prefix=checked,
+                MaxKeys=min(limit - len(found), _BATCH),
+                StartAfter=after,
+            )
+            items = page.get("Contents", ())
+            found += [
+                ListedFile(key=ArtifactKey(item["Key"]), stored_at=item["LastModified"])
+                for item in items
+            ]
+            more = bool(page.get("IsTruncated")) and bool(items)
+            after = found[-1].key if found else after
+        return found
 
     async def delete(self, keys: Sequence[ArtifactKey]) -> None:
         """See the port."""

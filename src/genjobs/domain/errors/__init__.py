@@ -52,6 +52,7 @@ business and is not here.
     │   ├── OutOfMemory                 out_of_memory
     │   ├── NoOutput                    no_output
     │   ├── EngineFailed                engine_failed
+    │   ├── DeviceFailed                device_failed
     │   └── OutputNotStored             output_not_stored
     ├── AttemptError                    what a worker is told about its attempt
     │   └── StaleAttempt                stale_attempt
@@ -73,6 +74,7 @@ from genjobs.domain.errors.base import (
 from genjobs.domain.errors.failures import (
     AttemptError,
     ConfigurationError,
+    DeviceFailed,
     DownloadFailed,
     DownloadTooLarge,
     EngineFailed,
@@ -134,6 +136,7 @@ __all__ = [
     "ConfigurationError",
     "CyclicWorkflow",
     "DanglingLink",
+    "DeviceFailed",
     "DownloadFailed",
     "DownloadTooLarge",
     "EngineFailed",

@@ -75,6 +75,13 @@ class EngineFailed(JobFailure):
     retryable = True
 
 
+class DeviceFailed(JobFailure):
+    """The graphics device of the worker failed."""
+
+    code = "device_failed"
+    retryable = True
+
+
 class OutputNotStored(JobFailure):
     """The outputs could not be stored."""
 

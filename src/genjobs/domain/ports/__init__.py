@@ -14,10 +14,21 @@ from genjobs.domain.ports.access import (
     TenantDirectory,
     TokenCodec,
 )
+from genjobs.domain.ports.administration import (
+    CredentialAdministration,
+    PublicKeyReader,
+    TenantAdministration,
+)
 from genjobs.domain.ports.artifacts import (
     ArtifactStore,
+    ListedFile,
     SignedFile,
     SignedFiles,
+)
+from genjobs.domain.ports.care import (
+    CancelNotices,
+    EngineKeeper,
+    Retirement,
 )
 from genjobs.domain.ports.engine import (
     EngineFile,
@@ -42,6 +53,10 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.supervision import (
+    Supervision,
+    WorkerControl,
+)
 from genjobs.domain.ports.system import (
     Authenticator,
     Clock,
@@ -52,27 +67,36 @@ from genjobs.domain.ports.system import (
 __all__ = [
     "ArtifactStore",
     "Authenticator",
+    "CancelNotices",
     "Clock",
+    "CredentialAdministration",
     "EngineFile",
+    "EngineKeeper",
     "IdSource",
     "IngestLedger",
     "JobLedger",
     "JobStore",
     "KeyDirectory",
+    "ListedFile",
     "MediaFacts",
     "MediaInspector",
     "MediaProbe",
     "Overview",
     "PictureSize",
     "Pruned",
+    "PublicKeyReader",
     "Rendered",
     "Resolver",
+    "Retirement",
     "Signals",
     "SignedFile",
     "SignedFiles",
     "StopSignal",
+    "Supervision",
+    "TenantAdministration",
     "TenantDirectory",
     "TokenCodec",
     "UrlFetcher",
+    "WorkerControl",
     "WorkflowEngine",
 ]

@@ -41,6 +41,15 @@ class ArtifactStore(Protocol):
     async def stat(self, key: ArtifactKey) -> int | None:
         """Return the file's size in bytes, None when there is none."""
 
+    async def list_files(self, prefix: str, *, after: str, limit: int) -> Sequence[ListedFile]:
+        """
+        Return at most ``limit`` files whose key starts with ``prefix`` and sorts behind ``after``.
+
+        ``prefix`` is ``""`` for all files, or ends in ``/``. Files come in the order of their keys
+        as text; fewer than ``limit`` means that there are no more. What is put or removed
+        meanwhile may be missed, all else must not be.
+        """
+
     async def delete(self, keys: Sequence[ArtifactKey]) -> None:
         """Remove files; a key without a file is no error."""
 
@@ -61,6 +70,15 @@ class ArtifactStore(Protocol):
 
     async def check(self) -> None:
         """Raise ``Unavailable`` unless the store can be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedFile:
+    """A stored file as a listing shows it."""
+
+    key: ArtifactKey
+    #: By the clock of the store.
+    stored_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,8 +83,21 @@ class WorkflowEngine(Protocol):
             RenderInterrupted: it stopped because of ``stop``. A render that finishes although
                 asked to stop returns normally.
             WorkflowRefused: the engine did not accept it, or only parts of it.
-            NodeError, OutOfMemory, NoOutput: as their docstrings say.
-            EngineFailed: the engine was lost, or forgot the render.
+            NodeError, NoOutput: as their docstrings say.
+            OutOfMemory: the same; the engine was asked to free what it holds.
+            DeviceFailed: no later render can be trusted before the engine is started anew.
+            EngineFailed: the engine was lost, forgot the render, or does not say what became of
+                it; :meth:`settle` tells which.
+        """
+
+    async def settle(self, execution_id: ExecutionId) -> None:
+        """
+        Make sure that the render neither waits nor runs: cancel it until that has been seen.
+
+        May take for ever while the engine does not answer: the caller bounds it.
+
+        Raises:
+            EngineFailed: the engine cannot be reached.
         """
 
     def read(self, file: EngineFile) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

@@ -19,16 +19,19 @@ class IngestLedger(Protocol):
 
     Fencing: ``finish``, ``refuse``, ``retry`` and ``release`` must change nothing unless the
     execution holds the claim, and then answer ``STALE``. A repeat by the same execution must
-    answer ``YOURS`` and change nothing. All methods raise ``Unavailable`` when the database
-    cannot be reached.
+    answer ``YOURS`` and change nothing; one that gave its claim back may be told ``STALE`` once
+    another claim, a cancel or the deadline has come after it. ``YOURS`` in answer to ``finish``
+    says that the inputs are the job's, so it must not be said for another end of the claim. All
+    methods raise ``Unavailable`` when the database cannot be reached.
     """
 
     async def claim(self, executions: Sequence[ExecutionId], *, now: datetime) -> Sequence[Ingest]:
         """
         Claim due jobs, at most one for each execution offered.
 
-        The users of all tenants take turns, the least recently served first; a user or tenant
-        at its bound is passed over. Each claim has the next number and a lease.
+        The users of all tenants take turns: nobody goes before one who came, and was served, before
+        them. A user or tenant at its bound is passed over. Each claim has the next number and a
+        lease.
         """
 
     async def heartbeat(

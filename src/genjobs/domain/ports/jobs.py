@@ -103,10 +103,17 @@ class JobLedger(Protocol):
         """
 
     async def start(
-        self, assignment: Assignment, execution_id: ExecutionId, *, now: datetime
+        self,
+        assignment: Assignment,
+        execution_id: ExecutionId,
+        *,
+        now: datetime,
+        call_id: str | None = None,
     ) -> StartedJob:
         """
         Make the attempt running under this execution, and its lease begin.
+
+        ``call_id`` tells who runs it, in the words of ``WorkerControl``.
 
         Must succeed only if the job is queued, the attempt is its latest, holds its slot and was
         never started; or if this same execution started it before (the answer is the same).
@@ -152,8 +159,10 @@ class JobLedger(Protocol):
         """
         Take at most ``limit`` attempts from workers whose lease has run out.
 
-        Charged. Attempts left: queued after a pause, with a fresh queue deadline; none left:
-        failed ``worker_lost``; cancel requested: cancelled with method ``worker_lost``.
+        Charged is who held the renderer, and who said no ``call_id``. Others are spared, but only
+        as often as a job may be charged; then they are charged too. Attempts left, or spared:
+        queued after a pause, with a fresh queue deadline; none left: failed ``worker_lost``;
+        cancel requested: cancelled with method ``worker_lost``.
         """
 
     async def reclaim_unstarted(self, *, now: datetime, limit: int) -> Sequence[Rescue]:
@@ -190,3 +199,18 @@ class Overview:
     #: Age of the oldest job that could be dispatched, in seconds; None when there is none.
     oldest_eligible_seconds: float | None
     open_cancels: int
+    #: Since the oldest of the 1,000 queued jobs that expire next was submitted.
+    oldest_queued_seconds: float | None = None
+    #: Since the oldest cancel was requested that has not taken effect.
+    oldest_cancel_seconds: float | None = None
+    #: Whether the dispatch is paused.
+    paused: bool = False
+    #: Since the last tick of any supervisor; None when there was none.
+    last_tick_seconds: float | None = None
+    #: Sums of all ticks: attempts and ingests rescued, cancels escalated, wrong counts mended,
+    #: files swept.
+    rescues: int = 0
+    ingest_rescues: int = 0
+    escalations: int = 0
+    drift: int = 0
+    swept_files: int = 0

@@ -13,18 +13,20 @@ Tests are asynchronous and need anyio's pytest plugin (``anyio_mode = "auto"``).
 
 from __future__ import annotations
 
+from genjobs.testing.contracts.administration import (
+    AdministrationBackend,
+    AdministrationContract,
+)
 from genjobs.testing.contracts.artifact_store import (
     ArtifactOutageContract,
     ArtifactStoreContract,
 )
+from genjobs.testing.contracts.care import CancelNoticesContract, EngineKeeperContract
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
-from genjobs.testing.contracts.ingest_ledger import (
-    INGEST_RULES,
-    IngestBackend,
-    IngestLedgerContract,
-)
+from genjobs.testing.contracts.ingest_backend import INGEST_RULES, IngestBackend
+from genjobs.testing.contracts.ingest_ledger import IngestLedgerContract
 from genjobs.testing.contracts.inspection import MediaInspectorContract
 from genjobs.testing.contracts.job_fencing import JobFencingContract
 from genjobs.testing.contracts.job_ledger import JobLedgerContract
@@ -36,6 +38,7 @@ from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetc
 from genjobs.testing.contracts.plans import PlansContract
 from genjobs.testing.contracts.signed_files import SignedFilesContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
+from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
 from genjobs.testing.contracts.small import (
     AuthenticatorContract,
     ClockContract,
@@ -43,17 +46,29 @@ from genjobs.testing.contracts.small import (
     MediaProbeContract,
     SignalsContract,
 )
+from genjobs.testing.contracts.supervision import (
+    SupervisionContract,
+    SupervisionOutageContract,
+)
+from genjobs.testing.contracts.supervision_backend import SupervisionBackend
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
+from genjobs.testing.contracts.token_codec import TokenCodecContract
+from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerControlContract
 
 __all__ = [
     "INGEST_RULES",
+    "AdministrationBackend",
+    "AdministrationContract",
     "Arrangement",
     "ArtifactOutageContract",
     "ArtifactStoreContract",
     "AuthenticatorContract",
+    "CancelNoticesContract",
     "ClockContract",
+    "ControlledWorkers",
     "EngineBasicsContract",
     "EngineContract",
+    "EngineKeeperContract",
     "EngineOutageContract",
     "Fetch",
     "Fetched",
@@ -76,6 +91,12 @@ __all__ = [
     "SignalsContract",
     "SignedFilesContract",
     "SignedUrlContract",
+    "SilentCancelsContract",
+    "SupervisionBackend",
+    "SupervisionContract",
+    "SupervisionOutageContract",
     "TenancyBackend",
+    "TokenCodecContract",
     "UrlFetcherContract",
+    "WorkerControlContract",
 ]

@@ -180,6 +180,51 @@ class ArtifactStoreContract(ArtifactPutsContract):
         assert await store.delete_prefix(job_prefix(owner, first)) == 0
         assert await store.delete_prefix(user_prefix(owner)) == 1
 
+    async def test_files_are_listed_in_pages_in_the_order_of_their_keys(
+        self, store: ArtifactStore
+    ) -> None:
+        ids = SequentialIds()
+        keys = []
+        for owner in (an_owner(), an_owner("u_2"), an_owner("u_3")):
+            job_id = JobId(ids.uuid7(NOW))
+            keys += [
+                input_key(owner, job_id, 0),
+                input_key(owner, job_id, 10),
+                input_key(owner, job_id, 2, claim=1),
+                output_key(owner, job_id, 1, "out_a"),
+                output_key(owner, job_id, 12, "out_b"),
+                output_key(owner, job_id, 2, "out_b"),
+                ArtifactKey(f"{job_prefix(owner, job_id)}attempt_1"),  # also the start of others
+            ]
+        for key in reversed(keys):
+            await store.put(key, stream(b"x"), content_type="image/png")
+        listed: list[str] = []
+        while page := await store.list_files("", after=listed[-1] if listed else "", limit=4):
+            assert len(page) == 4 or len(listed) + len(page) == len(keys)
+            assert all(file.stored_at.tzinfo is not None for file in page)
+            listed += [file.key for file in page]
+
+        assert listed == sorted(keys)
+
+    async def test_listing_keeps_to_its_prefix_and_starts_behind_any_text(
+        self, store: ArtifactStore, owner: Owner
+    ) -> None:
+        ids = SequentialIds()
+        first, second = JobId(ids.uuid7(NOW)), JobId(ids.uuid7(NOW))
+        keys = [input_key(owner, first, 0), output_key(owner, first, 1, "out_a")]
+        for key in (*keys, input_key(owner, second, 0)):
+            await store.put(key, stream(b"x"), content_type="image/png")
+        prefix = job_prefix(owner, first)
+
+        listed = await store.list_files(prefix, after="", limit=9)
+        assert [file.key for file in listed] == sorted(keys)
+        assert await store.list_files(prefix, after=f"{prefix}zzz", limit=9) == []
+        await store.delete([min(keys)])
+        left = await store.list_files(prefix, after=min(keys), limit=9)
+        assert [file.key for file in left] == [max(keys)]
+        assert await store.list_files(user_prefix(an_owner()), after="", limit=9) == []
+        assert await store.list_files(prefix, after="", limit=0) == []
+
     async def test_ready_store_passes_its_check(self, store: ArtifactStore) -> None:
         await store.check()
 
@@ -192,7 +237,9 @@ class ArtifactOutageContract:
         """Return the store under test."""
         raise NotImplementedError
 
-    @pytest.mark.parametrize("method", ["put", "read", "stat", "delete", "delete_prefix", "check"])
+    @pytest.mark.parametrize(
+        "method", ["put", "read", "stat", "list", "delete", "delete_prefix", "check"]
+    )
     async def test_every_method_says_that_it_is_unavailable(
         self, unreachable: ArtifactStore, method: str
     ) -> None:
@@ -202,6 +249,7 @@ class ArtifactOutageContract:
             "put": lambda: unreachable.put(key, stream(b"x"), content_type="image/png"),
             "read": lambda: content_of(unreachable, key),
             "stat": lambda: unreachable.stat(key),
+            "list": lambda: unreachable.list_files("", after="", limit=1),
             "delete": lambda: unreachable.delete([key]),
             "delete_prefix": lambda: unreachable.delete_prefix(user_prefix(owner)),
             "check": unreachable.check,

@@ -69,6 +69,36 @@ class JobLimitsContract:
         assert isinstance(await refused(backend, backend.jobs.owner("u_9")), RateLimited)
         await submit(backend, backend.jobs.owner("u_9", tenant=1))
 
+    async def test_another_plan_begins_with_its_whole_burst(self, backend: TenancyBackend) -> None:
+        await backend.arrange.set_plan(backend.tenant, "slow", **rate(0.01, 1))
+        await backend.arrange.set_plan(backend.tenant, "fast", **rate(10.0, 3))
+        named, assigned, changed = (backend.jobs.owner(name) for name in "abc")
+        for owner in (named, assigned, changed):
+            await submit(backend, owner, plan="slow")
+            assert isinstance(await refused(backend, owner), RateLimited)
+
+        assert (await submit(backend, named, plan="fast")).allowance is not None
+        await backend.arrange.assign(assigned, "fast")
+        await backend.arrange.set_plan(backend.tenant, "slow", **rate(10.0, 4))
+        for owner, more in ((named, 2), (assigned, 3), (changed, 4)):
+            for _ in range(more):
+                await submit(backend, owner)
+            limited = await refused(backend, owner)
+            assert isinstance(limited, RateLimited)
+            assert limited.retry_after == pytest.approx(0.1)
+
+    async def test_another_rate_of_the_tenant_begins_with_its_whole_burst(
+        self, backend: TenancyBackend
+    ) -> None:
+        await backend.arrange.set_limits(backend.tenant, **rate(0.01, 1))
+        owner = backend.jobs.owner()
+        await submit(backend, owner)
+        assert isinstance(await refused(backend, owner), RateLimited)
+        await backend.arrange.set_limits(backend.tenant, **rate(10.0, 2))
+        for _ in range(2):
+            await submit(backend, owner)
+        assert isinstance(await refused(backend, owner), RateLimited)
+
     # -- counts -------------------------------------------------------------------------------
 
     async def test_no_number_of_submits_at_once_gets_past_a_cap(

@@ -30,16 +30,21 @@ BROKEN = JobError(code="node_error", message="Node 3 failed.", node_id="3")
 TIMINGS = Timings(prepare_seconds=0.1, render_seconds=2.0, upload_seconds=0.3, gpu_seconds=2.0)
 
 
-async def start(jobs: JobsBackend, at: datetime = NOW) -> tuple[Execution, StartedJob]:
-    """Dispatch the next job and start it."""
+async def start(
+    jobs: JobsBackend, at: datetime = NOW, call_id: str | None = None
+) -> tuple[Execution, StartedJob]:
+    """Dispatch the next job and start it, in the worker of that name."""
     [assignment] = await jobs.ledger.dispatch(now=at, limit=1)
-    started = await jobs.ledger.start(assignment, ExecutionId(uuid4()), now=at)
+    execution_id = ExecutionId(uuid4())
+    started = await jobs.ledger.start(assignment, execution_id, now=at, call_id=call_id)
     return started.execution, started
 
 
-async def beat(jobs: JobsBackend, execution: Execution, at: datetime = NOW) -> BeatReply:
+async def beat(
+    jobs: JobsBackend, execution: Execution, at: datetime = NOW, phase: Phase = Phase.RENDERING
+) -> BeatReply:
     """Send one sign of life and return its answer."""
-    beat = Beat(execution=execution, phase=Phase.RENDERING, progress=None)
+    beat = Beat(execution=execution, phase=phase, progress=None)
     return (await jobs.ledger.heartbeat([beat], now=at))[execution.execution_id]
 
 

@@ -30,13 +30,14 @@ DECLARE
     v_before boolean;
     v_after boolean;
 BEGIN
-    SELECT pickable INTO v_before FROM genjobs.user_load
-    WHERE tenant_id = p_tenant AND user_id = p_user;
     UPDATE genjobs.user_load SET
         queued = queued + p_queued, ready = ready + p_ready, in_flight = in_flight + p_in_flight,
         served = coalesce(p_turn, served)
     WHERE tenant_id = p_tenant AND user_id = p_user
-    RETURNING pickable INTO v_after;
+    -- What pickable was, told from what is returned: it saves a look at the row before.
+    RETURNING pickable, ready - p_ready > 0
+        AND (max_in_flight IS NULL OR in_flight - p_in_flight < max_in_flight)
+    INTO v_after, v_before;
     UPDATE genjobs.tenant_load SET
         queued = queued + p_queued, in_flight = in_flight + p_in_flight,
         ready_users = ready_users + v_after::integer - v_before::integer,
@@ -85,7 +86,8 @@ BEGIN
     UPDATE genjobs.user_load SET
         plan = p_plan,
         weight = (p_limits ->> 'weight')::double precision,
-        max_in_flight = (p_limits ->> 'max_in_flight')::integer
+        max_in_flight = (p_limits ->> 'max_in_flight')::integer,
+        arrival = '-infinity'  -- of another rate, as in create_job
     WHERE tenant_id = p_tenant AND user_id = p_user
     RETURNING pickable INTO v_after;
     IF v_after <> v_before THEN
@@ -103,13 +105,26 @@ DECLARE
     v_wrong integer;
     v_tenant_wrong integer;
 BEGIN
-    WITH counted AS (
-        SELECT j.user_id, count(*) FILTER (WHERE j.slot_no IS NULL) AS queued,
-            count(*) FILTER (WHERE j.slot_no IS NOT NULL) AS in_flight,
-            count(*) FILTER (WHERE j.ready) AS ready
-        FROM genjobs.jobs j
-        WHERE j.tenant_id = p_tenant AND j.status IN ('queued', 'running')
-        GROUP BY j.user_id
+    -- Each kind by the index that holds only it, not by a walk of all jobs that the tenant ever had.
+    WITH present AS (
+        (SELECT j.user_id, 1 AS queued, 0 AS in_flight, 1 AS ready FROM genjobs.jobs j
+         WHERE j.tenant_id = p_tenant AND j.ready
+         -- The order is jobs_user_ready's: it holds this tenant's apart.
+         ORDER BY j.tenant_id, j.user_id, j.rank, j.id)
+        UNION ALL
+        SELECT j.user_id, 1, 0, 0 FROM genjobs.jobs j
+        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
+          AND j.tenant_id = p_tenant
+        UNION ALL
+        SELECT g.user_id, 1, 0, 0 FROM genjobs.ingests g WHERE g.tenant_id = p_tenant
+        UNION ALL
+        SELECT j.user_id, 0, 1, 0 FROM genjobs.slots s
+        JOIN genjobs.jobs j ON j.tenant_id = s.tenant_id AND j.id = s.job_id
+        WHERE s.tenant_id = p_tenant
+    ), counted AS (
+        SELECT p.user_id, sum(p.queued) AS queued, sum(p.in_flight) AS in_flight,
+            sum(p.ready) AS ready
+        FROM present p GROUP BY p.user_id
     ), mended AS (
         UPDATE genjobs.user_load l SET
             queued = coalesce(c.queued, 0), in_flight = coalesce(c.in_flight, 0),

@@ -37,7 +37,7 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
     UPDATE genjobs.slots SET
         tenant_id = NULL, job_id = NULL, attempt = NULL, execution_id = NULL,
         start_deadline = NULL, lease_expires_at = NULL, cancel_requested = false,
-        phase = NULL, progress = NULL
+        phase = NULL, progress = NULL, call_id = NULL, terminations = 0, terminate_after = NULL
     WHERE slot_no = p_slot_no;
 $$;
 

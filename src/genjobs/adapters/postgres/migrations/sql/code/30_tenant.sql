@@ -74,6 +74,11 @@ BEGIN
         END IF;
     END IF;
 
+    -- Whoever gets another plan begins with its whole burst: what was waited for is another rate.
+    IF v_user.user_id IS NULL OR v_user.plan IS DISTINCT FROM v_plan THEN
+        v_user.arrival := '-infinity';
+    END IF;
+
     -- What may be asked for is the narrower of the two. A comparison with NULL is no refusal.
     IF p_priority > least((v_tenant_limits ->> 'max_priority')::integer,
                           (v_user_limits ->> 'max_priority')::integer) THEN
@@ -125,7 +130,7 @@ BEGIN
         plan = v_plan, weight = (v_user_limits ->> 'weight')::float8,
         max_in_flight = (v_user_limits ->> 'max_in_flight')::integer,
         queued = u.queued + 1, ready = u.ready + v_ready,
-        arrival = genjobs.arrival_after(u.arrival, p_now, v_user_limits),
+        arrival = genjobs.arrival_after(v_user.arrival, p_now, v_user_limits),
         jobs_today = CASE WHEN u.day < v_today THEN 0 ELSE u.jobs_today END + 1,
         bytes_today = CASE WHEN u.day < v_today THEN 0 ELSE u.bytes_today END + p_bytes,
         day = greatest(u.day, v_today)
@@ -233,6 +238,8 @@ BEGIN
         END IF;
     ELSIF v_job.status = 'running' AND v_job.cancel_requested_at IS NULL THEN
         UPDATE genjobs.slots SET cancel_requested = true WHERE slot_no = v_slot.slot_no;
+        -- Here only: transactions that notify commit one after another.
+        PERFORM pg_notify('genjobs_cancel', v_slot.execution_id::text);
         UPDATE genjobs.jobs SET cancel_requested_at = p_now, version = version + 1
         WHERE tenant_id = p_tenant AND id = p_job;
     END IF;

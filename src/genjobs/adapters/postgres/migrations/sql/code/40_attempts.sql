@@ -32,11 +32,17 @@ RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 #variable_conflict use_column
 DECLARE
+    v_paused boolean;
+    v_window integer;
     v_slot integer;
     v_tenant uuid;
     v_user text;
     v_job record;
 BEGIN
+    SELECT s.paused_at IS NOT NULL, s.window_size INTO v_paused, v_window FROM genjobs.supervision s;
+    IF v_paused THEN
+        RETURN;
+    END IF;
     -- Whoever has nothing to do waits for nobody. What another has locked still counts as there.
     PERFORM 1 FROM genjobs.jobs j
     WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
@@ -50,13 +56,20 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    PERFORM 1 FROM genjobs.slots WHERE job_id IS NULL LIMIT 1;
+    PERFORM 1 FROM genjobs.slots
+    WHERE job_id IS NULL AND (v_window IS NULL OR slot_no <= v_window) LIMIT 1;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     PERFORM genjobs.lock_many_loads();
+    -- Looked at again under the lock: once a pause was answered, nothing is given out.
+    SELECT s.paused_at IS NOT NULL, s.window_size INTO v_paused, v_window FROM genjobs.supervision s;
+    IF v_paused THEN
+        RETURN;
+    END IF;
     WHILE p_limit > 0 LOOP
-        SELECT slot_no INTO v_slot FROM genjobs.slots WHERE job_id IS NULL
+        SELECT slot_no INTO v_slot FROM genjobs.slots
+        WHERE job_id IS NULL AND (v_window IS NULL OR slot_no <= v_window)
         LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
         SELECT l.tenant_id INTO v_tenant FROM genjobs.tenant_load l WHERE l.pickable
@@ -99,7 +112,8 @@ END $$;
 
 CREATE FUNCTION genjobs.start_attempt(
     p_tenant uuid, p_job uuid, p_attempt integer, p_execution uuid, p_now timestamptz,
-    p_lease interval
+    p_lease interval,
+    p_call_id text DEFAULT NULL  -- workers of the version before do not say
 ) RETURNS TABLE (document bytea, inputs jsonb, run_timeout interval, cancel_requested boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 #variable_conflict use_column
@@ -119,12 +133,13 @@ BEGIN
         END IF;
         UPDATE genjobs.slots SET
             execution_id = p_execution, start_deadline = NULL,
-            lease_expires_at = p_now + p_lease, phase = 'preparing'
+            lease_expires_at = p_now + p_lease, phase = 'preparing', call_id = p_call_id
         WHERE slot_no = v_slot.slot_no;
         UPDATE genjobs.jobs SET
             status = 'running', started_at = coalesce(started_at, p_now), version = version + 1
         WHERE tenant_id = p_tenant AND id = p_job;
-        UPDATE genjobs.attempts SET execution_id = p_execution, started_at = p_now
+        UPDATE genjobs.attempts
+        SET execution_id = p_execution, started_at = p_now, call_id = p_call_id
         WHERE tenant_id = p_tenant AND job_id = p_job AND attempt = p_attempt;
     END IF;
     RETURN QUERY SELECT w.document, v_job.inputs, v_job.run_timeout, v_slot.cancel_requested
@@ -133,7 +148,8 @@ END $$;
 
 -- Queue a job that had a slot again, its turn by its age; at once, or after a pause.
 CREATE FUNCTION genjobs.requeue(
-    p_tenant uuid, p_user text, p_job uuid, p_now timestamptz, p_pause interval, p_charge integer
+    p_tenant uuid, p_user text, p_job uuid, p_now timestamptz, p_pause interval, p_charge integer,
+    p_spare integer DEFAULT 0
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
@@ -141,7 +157,7 @@ DECLARE
 BEGIN
     UPDATE genjobs.jobs SET
         status = 'queued', slot_no = NULL, ready = v_ready, version = version + 1,
-        charged = charged + p_charge, not_before = p_now + p_pause,
+        charged = charged + p_charge, spared = spared + p_spare, not_before = p_now + p_pause,
         queue_deadline = p_now + p_pause + queue_timeout
     WHERE tenant_id = p_tenant AND id = p_job;
     PERFORM genjobs.move_load(p_tenant, p_user, 1, v_ready::integer, -1);
@@ -225,30 +241,34 @@ BEGIN
     RETURN true;
 END $$;
 
--- End an attempt that the job cannot help but is charged for, and say where the job goes. Its slot,
--- its tenant's loads and the job are locked before.
+-- End an attempt that failed through no fault of the workflow's, and say where the job goes: queued
+-- after a pause that grows, if it has attempts left. Its slot, its tenant's loads and the job are
+-- locked before. p_charge: whether it counts against the job; otherwise it is spared.
 CREATE FUNCTION genjobs.charge_attempt(
     p_job genjobs.jobs, p_now timestamptz, p_reason text, p_max_attempts integer,
-    p_backoff interval, p_max_backoff interval, p_error jsonb
+    p_backoff interval, p_max_backoff interval, p_error jsonb, p_charge boolean DEFAULT true,
+    p_method text DEFAULT 'worker_lost'
 ) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_status text;
 BEGIN
     PERFORM genjobs.end_attempt(
-        p_job.tenant_id, p_job.id, p_job.attempt, p_now, p_reason, true, NULL);
-    IF p_job.cancel_requested_at IS NULL AND p_job.charged + 1 < p_max_attempts THEN
+        p_job.tenant_id, p_job.id, p_job.attempt, p_now, p_reason, p_charge, NULL);
+    IF p_job.cancel_requested_at IS NULL
+       AND (NOT p_charge OR p_job.charged + 1 < p_max_attempts) THEN
         PERFORM genjobs.requeue(
             p_job.tenant_id, p_job.user_id, p_job.id, p_now,
-            least(p_backoff * power(2, least(p_job.charged, 20)), p_max_backoff), 1);
+            least(p_backoff * power(2, least(p_job.charged + p_job.spared, 20)), p_max_backoff),
+            p_charge::integer, (NOT p_charge)::integer);
         RETURN 'queued';
     END IF;
     v_status := CASE WHEN p_job.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END;
     UPDATE genjobs.jobs SET
-        status = v_status, slot_no = NULL, version = version + 1, charged = charged + 1,
-        finished_at = p_now,
+        status = v_status, slot_no = NULL, version = version + 1,
+        charged = charged + p_charge::integer, finished_at = p_now,
         error = CASE v_status WHEN 'failed' THEN p_error END,
-        cancel_method = CASE v_status WHEN 'cancelled' THEN 'worker_lost' END
+        cancel_method = CASE v_status WHEN 'cancelled' THEN p_method END
     WHERE tenant_id = p_job.tenant_id AND id = p_job.id;
     PERFORM genjobs.move_load(p_job.tenant_id, p_job.user_id, 0, 0, -1);
     RETURN v_status;

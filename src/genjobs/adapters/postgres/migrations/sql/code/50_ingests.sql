@@ -15,9 +15,15 @@ CREATE FUNCTION genjobs.drop_ingest(p_tenant uuid, p_user text, p_job uuid) RETU
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     DELETE FROM genjobs.ingests WHERE tenant_id = p_tenant AND job_id = p_job;
+    -- Two looks, since each part of a user's ingests has an index; one would walk the tenant's.
     DELETE FROM genjobs.ingest_turns t
     WHERE t.tenant_id = p_tenant AND t.user_id = p_user AND NOT EXISTS (
-        SELECT 1 FROM genjobs.ingests g WHERE g.tenant_id = p_tenant AND g.user_id = p_user);
+        SELECT 1 FROM genjobs.ingests g
+        WHERE g.tenant_id = p_tenant AND g.user_id = p_user AND g.execution_id IS NULL
+    ) AND NOT EXISTS (
+        SELECT 1 FROM genjobs.ingests g
+        WHERE g.tenant_id = p_tenant AND g.user_id = p_user AND g.execution_id IS NOT NULL
+    );
 END $$;
 
 -- Claim as many jobs as executions are offered: the users take turns, none has more than its
@@ -70,14 +76,16 @@ BEGIN
     END LOOP;
 END $$;
 
--- Whether an execution that holds no claim has settled this job: it repeats itself.
-CREATE FUNCTION genjobs.has_ingested(p_tenant uuid, p_job uuid, p_execution uuid)
-RETURNS boolean
+-- Whether an execution that holds no claim has settled this job in this way: it repeats itself.
+CREATE FUNCTION genjobs.has_ingested(
+    p_tenant uuid, p_job uuid, p_execution uuid, p_finished boolean
+) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
     SELECT EXISTS (
         SELECT 1 FROM genjobs.jobs j
         WHERE j.tenant_id = p_tenant AND j.id = p_job AND j.ingested_by = p_execution
-    ) OR EXISTS (
+          AND j.eligible = p_finished
+    ) OR NOT p_finished AND EXISTS (
         SELECT 1 FROM genjobs.ingests g
         WHERE g.tenant_id = p_tenant AND g.job_id = p_job AND g.settled_by = p_execution
     );
@@ -96,7 +104,7 @@ BEGIN
     SELECT * INTO v_ingest FROM genjobs.ingests
     WHERE tenant_id = p_tenant AND job_id = p_job AND execution_id = p_execution;
     IF NOT FOUND THEN
-        RETURN genjobs.has_ingested(p_tenant, p_job, p_execution);
+        RETURN genjobs.has_ingested(p_tenant, p_job, p_execution, true);
     END IF;
     PERFORM genjobs.drop_ingest(p_tenant, v_ingest.user_id, p_job);
     UPDATE genjobs.jobs SET
@@ -146,7 +154,7 @@ BEGIN
     SELECT * INTO v_ingest FROM genjobs.ingests
     WHERE tenant_id = p_tenant AND job_id = p_job AND execution_id = p_execution;
     IF NOT FOUND THEN
-        RETURN genjobs.has_ingested(p_tenant, p_job, p_execution);
+        RETURN genjobs.has_ingested(p_tenant, p_job, p_execution, false);
     END IF;
     IF p_kind = 'refused' OR p_kind = 'retry' AND v_ingest.tries + 1 >= p_max_tries THEN
         RETURN genjobs.fail_ingest(v_ingest, p_now, p_error);
@@ -172,11 +180,21 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_due record;
     v_ingest genjobs.ingests;
+    -- While no lease counts as run out, only deadlines do.
+    v_lapsed timestamptz := CASE WHEN genjobs.in_grace(p_now) THEN '-infinity' ELSE p_now END;
 BEGIN
+    PERFORM 1 FROM genjobs.ingests g
+    WHERE g.execution_id IS NOT NULL AND g.lease_expires_at <= v_lapsed LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM 1 FROM genjobs.ingests g WHERE g.deadline <= p_now LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     PERFORM genjobs.lock_many_loads();
     FOR v_due IN
         (SELECT g.tenant_id, g.user_id, g.job_id FROM genjobs.ingests g
-         WHERE g.execution_id IS NOT NULL AND g.lease_expires_at <= p_now LIMIT p_limit)
+         WHERE g.execution_id IS NOT NULL AND g.lease_expires_at <= v_lapsed LIMIT p_limit)
         UNION
         (SELECT g.tenant_id, g.user_id, g.job_id FROM genjobs.ingests g
          WHERE g.deadline <= p_now LIMIT p_limit)
@@ -189,9 +207,11 @@ BEGIN
         CONTINUE WHEN NOT FOUND;  -- the next tick looks again
         SELECT * INTO v_ingest FROM genjobs.ingests g
         WHERE g.tenant_id = v_due.tenant_id AND g.job_id = v_due.job_id
-          AND (g.deadline <= p_now OR g.lease_expires_at <= p_now);
-        CONTINUE WHEN NOT FOUND;
+          AND (g.deadline <= p_now OR g.lease_expires_at <= v_lapsed)
+        FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;  -- renewed or settled since, or at this moment
         IF v_ingest.deadline <= p_now OR v_ingest.tries + 1 >= p_max_tries THEN
+            v_ingest.execution_id := NULL;  -- it was not the claim's holder that ended it
             PERFORM genjobs.fail_ingest(v_ingest, p_now, p_error);
             status := 'failed';
         ELSE

@@ -1,4 +1,4 @@
--- What time does to jobs.
+-- What time does to jobs in the queue. Attempts that lost their worker are in 64_lost_workers.sql.
 
 CREATE FUNCTION genjobs.expire_queued(p_now timestamptz, p_limit integer, p_error jsonb)
 RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
@@ -76,35 +76,6 @@ BEGIN
         WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
         PERFORM genjobs.move_load(v_job.tenant_id, v_job.user_id, 1, 1, -1);
         RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, 'queued';
-    END LOOP;
-END $$;
-
-CREATE FUNCTION genjobs.rescue_lost(
-    p_now timestamptz, p_limit integer, p_max_attempts integer, p_backoff interval,
-    p_max_backoff interval, p_error jsonb
-) RETURNS TABLE (tenant_id uuid, user_id text, job_id uuid, attempt integer, status text)
-LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-#variable_conflict use_column
-DECLARE
-    v_slot genjobs.slots;
-    v_job genjobs.jobs;
-    v_status text;
-BEGIN
-    PERFORM 1 FROM genjobs.slots WHERE lease_expires_at <= p_now LIMIT 1;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    PERFORM genjobs.lock_many_loads();
-    FOR v_slot IN
-        SELECT * FROM genjobs.slots WHERE lease_expires_at <= p_now
-        LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
-    LOOP
-        PERFORM genjobs.lock_load(v_slot.tenant_id);
-        v_job := genjobs.lock_job(v_slot.tenant_id, v_slot.job_id, v_slot.slot_no);
-        PERFORM genjobs.free_slot(v_slot.slot_no);
-        v_status := genjobs.charge_attempt(
-            v_job, p_now, 'lost', p_max_attempts, p_backoff, p_max_backoff, p_error);
-        RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, v_status;
     END LOOP;
 END $$;
 

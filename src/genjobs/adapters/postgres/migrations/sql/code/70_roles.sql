@@ -49,7 +49,7 @@ GRANT UPDATE (
 ) ON genjobs.jobs TO genjobs_api;
 GRANT UPDATE (
     tenant_id, job_id, attempt, execution_id, start_deadline, lease_expires_at, cancel_requested,
-    phase, progress
+    phase, progress, call_id, terminations, terminate_after
 ) ON genjobs.slots TO genjobs_api;
 GRANT UPDATE (ended_at, end_reason, charged, gpu_seconds) ON genjobs.attempts TO genjobs_api;
 GRANT EXECUTE ON FUNCTION
@@ -64,6 +64,8 @@ TO genjobs_api;
 
 GRANT UPDATE ON genjobs.jobs, genjobs.slots, genjobs.attempts, genjobs.tenant_load
     TO genjobs_worker;
+GRANT SELECT, UPDATE ON genjobs.supervision TO genjobs_worker;
+GRANT DELETE ON genjobs.slots TO genjobs_worker;
 GRANT INSERT ON genjobs.attempts TO genjobs_worker;
 GRANT UPDATE, DELETE ON genjobs.ingests, genjobs.ingest_turns, genjobs.user_load
     TO genjobs_worker;
@@ -78,5 +80,8 @@ GRANT EXECUTE ON FUNCTION
     genjobs.reclaim_unstarted, genjobs.rescue_lost, genjobs.prune,
     genjobs.lock_many_loads, genjobs.lock_load, genjobs.move_load, genjobs.count_bytes,
     genjobs.recount_load, genjobs.lock_slot, genjobs.lock_job, genjobs.free_slot,
-    genjobs.end_attempt, genjobs.lock_turn, genjobs.drop_ingest
+    genjobs.end_attempt, genjobs.lock_turn, genjobs.drop_ingest, genjobs.in_grace,
+    genjobs.begin_tick, genjobs.end_tick, genjobs.recount_next, genjobs.pause_dispatch,
+    genjobs.resume_dispatch, genjobs.take_sweep, genjobs.keep_sweep, genjobs.lose_attempt,
+    genjobs.take_silent, genjobs.end_silent
 TO genjobs_worker;

@@ -23,7 +23,7 @@ BEGIN
             END AS theirs
         FROM pg_class c
         WHERE c.relnamespace = 'genjobs'::regnamespace AND c.relkind IN ('r', 'p')
-          AND c.relname <> 'alembic_version'
+          AND c.relname NOT IN ('alembic_version', 'supervision')
     LOOP
         EXECUTE format('ALTER TABLE genjobs.%I ENABLE ROW LEVEL SECURITY', v_table.name);
         EXECUTE format('ALTER TABLE genjobs.%I FORCE ROW LEVEL SECURITY', v_table.name);
@@ -34,4 +34,10 @@ BEGIN
             'CREATE POLICY all_tenants ON genjobs.%I TO genjobs_worker, %I '
             'USING (true) WITH CHECK (true)', v_table.name, current_user);
     END LOOP;
+    -- Of no tenant, so there is no row of it that the API's role may reach.
+    ALTER TABLE genjobs.supervision ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE genjobs.supervision FORCE ROW LEVEL SECURITY;
+    EXECUTE format(
+        'CREATE POLICY not_the_api ON genjobs.supervision TO genjobs_worker, %I '
+        'USING (true) WITH CHECK (true)', current_user);
 END $$;

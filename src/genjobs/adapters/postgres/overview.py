@@ -1,0 +1,39 @@
+"""The statement behind the figures that operators watch; it reads only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: More waiting jobs than this are not counted: the figure must not cost more with more jobs.
+_COUNTED: Final = 10_000
+#: Among so many that expire next the oldest is looked for.
+_AGED: Final = 1000
+
+# Each order is an index's, so that the planner never reads all jobs for the few that wait.
+OVERVIEW: Final = f"""
+SELECT
+    w.*,
+    (SELECT count(*) FROM (
+        SELECT 1 FROM genjobs.jobs j WHERE j.status = 'queued'
+        ORDER BY j.queue_deadline LIMIT {_COUNTED}) q) AS queued,
+    (SELECT extract(epoch FROM $1::timestamptz - j.not_before)::double precision
+     FROM genjobs.jobs j WHERE j.ready ORDER BY j.not_before LIMIT 1) AS oldest_eligible_seconds,
+    (SELECT extract(epoch FROM $1::timestamptz - min(q.created_at))::double precision FROM (
+        SELECT j.created_at FROM genjobs.jobs j WHERE j.status = 'queued'
+        ORDER BY j.queue_deadline LIMIT {_AGED}) q) AS oldest_queued_seconds,
+    (SELECT extract(epoch FROM $1::timestamptz - min(j.cancel_requested_at))::double precision
+     FROM genjobs.slots s JOIN genjobs.jobs j ON j.tenant_id = s.tenant_id AND j.id = s.job_id
+     WHERE s.cancel_requested) AS oldest_cancel_seconds,
+    v.paused_at IS NOT NULL AS paused,
+    extract(epoch FROM $1::timestamptz - v.ticked_at)::double precision AS last_tick_seconds,
+    v.rescues, v.ingest_rescues, v.escalations, v.drift, v.swept_files
+FROM genjobs.supervision v CROSS JOIN LATERAL (
+    SELECT count(*) AS slots_total,
+        count(*) FILTER (WHERE s.job_id IS NULL) AS slots_free,
+        count(*) FILTER (WHERE s.execution_id IS NOT NULL) AS running,
+        count(*) FILTER (WHERE s.cancel_requested) AS open_cancels
+    FROM genjobs.slots s
+    -- What the window has no longer counts for as long as it is in use.
+    WHERE s.job_id IS NOT NULL OR v.window_size IS NULL OR s.slot_no <= v.window_size
+) w
+"""

@@ -1,0 +1,102 @@
+"""What keeps the engine's process, and direct word of cancels, against their contracts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from genjobs.adapters.comfyui import ComfyUIEngine
+from genjobs.adapters.postgres import (
+    PostgresCancelNotices,
+    PostgresJobLedger,
+    PostgresJobStore,
+    open_pool,
+)
+from genjobs.adapters.system import SystemClock
+from genjobs.bootstrap.comfyui import comfyui_place
+from genjobs.domain.deadlines import Deadlines
+from genjobs.gpu.comfy_process import ComfyProcess
+from genjobs.gpu.keeping import ForeignEngine
+from genjobs.settings import Settings
+from genjobs.simulator import running_simulator
+from genjobs.testing import (
+    MemoryCancelNotices,
+    MemoryJobLedger,
+    MemoryJobs,
+    MemoryJobStore,
+    ScriptedEngine,
+    ScriptedKeeper,
+    a_tenant_id,
+)
+from genjobs.testing.contracts import CancelNoticesContract, EngineKeeperContract, JobsBackend
+from tests.postgres import Database
+
+
+class TestComfyProcess(EngineKeeperContract):
+    @pytest.fixture
+    async def keeper(self, tmp_path: Path) -> AsyncIterator[ComfyProcess]:
+        place = comfyui_place(Settings(data_directory=tmp_path))
+        clock = SystemClock()
+        assert place.command is not None
+        async with (
+            ComfyUIEngine(place.url, clock=clock) as engine,
+            ComfyProcess(
+                place.command, check=engine.check, clock=clock, environment={"PATH": sys.path[0]}
+            ) as process,
+        ):
+            yield process
+
+
+class TestForeignEngine(EngineKeeperContract):
+    @pytest.fixture
+    async def keeper(self, tmp_path: Path) -> AsyncIterator[ForeignEngine]:
+        async with (
+            running_simulator(tmp_path) as simulator,
+            ComfyUIEngine(simulator.url, clock=SystemClock()) as engine,
+        ):
+            yield ForeignEngine(engine.check)
+
+
+class TestScriptedKeeper(EngineKeeperContract):
+    @pytest.fixture
+    def keeper(self) -> ScriptedKeeper:
+        return ScriptedKeeper(ScriptedEngine(), SystemClock())
+
+
+class TestMemoryCancelNotices(CancelNoticesContract):
+    @pytest.fixture
+    def data(self) -> MemoryJobs:
+        return MemoryJobs(window=8)
+
+    @pytest.fixture
+    def jobs(self, data: MemoryJobs) -> JobsBackend:
+        return JobsBackend(
+            store=MemoryJobStore(data),
+            ledger=MemoryJobLedger(data),
+            tenants=(a_tenant_id(), a_tenant_id()),
+        )
+
+    @pytest.fixture
+    def notices(self, data: MemoryJobs) -> MemoryCancelNotices:
+        return MemoryCancelNotices(data)
+
+
+class TestPostgresCancelNotices(CancelNoticesContract):
+    @pytest.fixture
+    async def jobs(self, database: Database) -> AsyncIterator[JobsBackend]:
+        tenants = (a_tenant_id(), a_tenant_id())
+        for tenant in tenants:
+            await database.make_tenant(tenant)
+        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+            yield JobsBackend(
+                store=PostgresJobStore(api),
+                ledger=PostgresJobLedger(worker, Deadlines()),
+                tenants=tenants,
+            )
+
+    @pytest.fixture
+    def notices(self, database: Database) -> PostgresCancelNotices:
+        return PostgresCancelNotices(database.worker)

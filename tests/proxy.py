@@ -1,0 +1,134 @@
+"""
+A TCP proxy before Postgres that misbehaves on demand: delays, resets, swallows, cuts after COMMIT.
+
+It reads just enough of the protocol to know where a message begins. Statements here are each a
+transaction, so "COMMIT was sent" is when the client has sent Sync, and "its reply" is everything
+that the server says to that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from genjobs.adapters.postgres.pool import connect_arguments
+
+#: ReadyForQuery, outside of a transaction.
+_READY = b"Z\x00\x00\x00\x05I"
+
+
+@dataclass(slots=True)
+class Proxy:
+    """A proxy and its switches."""
+
+    url: str
+    #: Seconds before anything is passed on.
+    latency: float = 0.0
+    #: Set: everything is swallowed and connections stay open, as behind a dead NAT entry.
+    silent: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set: connections are reset at once, as by a server that is down.
+    down: asyncio.Event = field(default_factory=asyncio.Event)
+    #: The next statement that holds this text reaches the server and is carried out; its answer
+    #: does not come back, and the connection is reset.
+    cut_reply_of: bytes | None = None
+    #: How many answers were cut off.
+    cut: int = 0
+    connections: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def reset(self) -> None:
+        """Reset all connections."""
+        for writer in list(self.connections):
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def proxied(url: str) -> AsyncIterator[Proxy]:
+    """Hold a proxy before the server of ``url``."""
+    address = connect_arguments(url)
+    host, port = str(address["host"]), int(str(address["port"] or 5432))
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(host, port)
+
+    proxy = Proxy(url="")
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        if proxy.down.is_set():
+            back.transport.abort()
+            return
+        far, there = await connect()
+        proxy.connections.update((back, there))
+        armed = asyncio.Event()
+        passing = [
+            asyncio.create_task(_requests(proxy, near, there, armed)),
+            asyncio.create_task(_answers(proxy, far, back, armed)),
+        ]
+        tasks.update(passing)
+        await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
+        tasks.difference_update(passing)
+        for writer in (back, there):
+            proxy.connections.discard(writer)
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    number = server.sockets[0].getsockname()[1]
+    name = quote(str(address["database"]))
+    proxy.url = f"postgresql+asyncpg://{address['user']}@127.0.0.1:{number}/{name}?ssl=disable"
+    try:
+        yield proxy
+    finally:
+        server.close()
+        proxy.reset()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _requests(
+    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, armed: asyncio.Event
+) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            await asyncio.sleep(proxy.latency)
+            if proxy.silent.is_set():
+                continue
+            # A prepared statement is told by its text once; afterwards by a name. So that it is
+            # found, tests that cut open their pool with a transaction pooler's settings.
+            if proxy.cut_reply_of is not None and proxy.cut_reply_of in data:
+                proxy.cut_reply_of = None
+                armed.set()
+            writer.write(data)
+            await writer.drain()
+
+
+async def _answers(
+    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, armed: asyncio.Event
+) -> None:
+    carried_out = b""
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            await asyncio.sleep(proxy.latency)
+            if proxy.silent.is_set():
+                continue
+            if armed.is_set():
+                # The statement's description still goes back, so that the client executes it.
+                # ReadyForQuery behind CommandComplete is the server's word that it has committed.
+                carried_out += data
+                _, complete, after = carried_out.partition(b"SELECT 1\x00")
+                if complete and _READY in after:
+                    proxy.cut += 1
+                    return
+                if complete:
+                    continue
+            writer.write(data)
+            await writer.drain()
