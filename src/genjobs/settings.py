@@ -21,14 +21,10 @@ from genjobs.domain.ids import TENANT_PREFIX, parse_tenant_id
 from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
-from genjobs.domain.plans import DefaultLimits, Limits, check_changes
+from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
 
 #: The tenant of the embedded mode and of the single key.
 DEFAULT_TENANT = UUID("01900000-0000-7000-8000-000000000001")
-
-
-_TENANT_LIMITS = Limits(submits_per_second=200.0, submit_burst=1000, max_queued=100_000)
-_USER_LIMITS = Limits(submits_per_second=10.0, submit_burst=100, max_queued=1000)
 
 
 class Environment(StrEnum):
@@ -262,8 +258,8 @@ class Settings(BaseSettings):
     def default_limits(self) -> DefaultLimits:
         """Return the limits that plans change; ``ConfigurationError`` when they make no sense."""
         return DefaultLimits(
-            tenant=_TENANT_LIMITS.changed_by(check_changes(self.tenant_limits, _TENANT_LIMITS)),
-            user=_USER_LIMITS.changed_by(check_changes(self.user_limits, _USER_LIMITS)),
+            tenant=BUILT_IN.tenant.changed_by(check_changes(self.tenant_limits, BUILT_IN.tenant)),
+            user=BUILT_IN.user.changed_by(check_changes(self.user_limits, BUILT_IN.user)),
         )
 
     def supervise_every(self) -> timedelta:

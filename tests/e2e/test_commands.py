@@ -110,7 +110,10 @@ async def test_several_workers_share_the_jobs_and_one_may_die(data: Path) -> Non
         done = [await final(http, job_id) for job_id in jobs]
 
     assert {job["status"] for job in done} == {"completed"}
-    assert sorted(job["attempt"] for job in done)[-2:] in ([1, 1], [1, 2])
+    # What the lost worker held, one job in each place, was done by the other.
+    attempts = [job["attempt"] for job in done]
+    assert max(attempts) <= 2
+    assert attempts.count(2) <= 3
     assert len({job["outputs"][0]["id"] for job in done}) == 8
     assert servers_of(data) == []
 

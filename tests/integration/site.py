@@ -20,6 +20,7 @@ from genjobs.adapters.safe_fetch import FetchLimits, SafeFetcher
 from genjobs.api.app import create_app
 from genjobs.api.context import ApiContext
 from genjobs.bootstrap import Adapters, api_key
+from genjobs.domain.errors import EngineFailed
 from genjobs.domain.ports import WorkflowEngine
 from genjobs.settings import Settings
 from genjobs.testing import a_key_text
@@ -112,6 +113,7 @@ async def open_site(database: Database, folder: Path, **given: object) -> AsyncI
         group.create_task(worker.run(stop))
         group.create_task(ingester.run(stop))
         engine = await adapters.engine()
+        await _answers(engine)
         yield Site(http=http, server=server, network=network, data=folder, engine=engine)
 
 
@@ -148,6 +150,16 @@ async def client_of(adapters: Adapters, stack: AsyncExitStack) -> httpx.AsyncCli
             headers={"Authorization": f"Bearer {api_key(adapters.settings)}"},
         )
     )
+
+
+async def _answers(engine: WorkflowEngine) -> None:
+    """Return once the engine, whose process the worker starts, answers."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await engine.check()
+            except EngineFailed:
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

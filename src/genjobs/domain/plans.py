@@ -152,6 +152,13 @@ class DefaultLimits:
     user: Limits = field(default_factory=Limits)
 
 
+#: What holds unless a deployment's settings say otherwise.
+BUILT_IN: Final = DefaultLimits(
+    tenant=Limits(submits_per_second=200.0, submit_burst=1000, max_queued=100_000),
+    user=Limits(submits_per_second=10.0, submit_burst=100, max_queued=1000),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
     """What is left of a rate."""

@@ -112,9 +112,11 @@ BEGIN
          -- The order is jobs_user_ready's: it holds this tenant's apart.
          ORDER BY j.tenant_id, j.user_id, j.rank, j.id)
         UNION ALL
-        SELECT j.user_id, 1, 0, 0 FROM genjobs.jobs j
-        WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
-          AND j.tenant_id = p_tenant
+        (SELECT j.user_id, 1, 0, 0 FROM genjobs.jobs j
+         WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
+           AND j.tenant_id = p_tenant
+         -- As above, of jobs_paused.
+         ORDER BY j.not_before)
         UNION ALL
         SELECT g.user_id, 1, 0, 0 FROM genjobs.ingests g WHERE g.tenant_id = p_tenant
         UNION ALL
