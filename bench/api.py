@@ -47,6 +47,18 @@ async def api(data: Path, settings: dict[str, str]) -> list[Result]:
                     goal=0.5,
                 )
             ]
+            limited = request("POST", "/limited", {"Content-Type": "application/json"}, body)
+            results.append(
+                result(
+                    "api create, one stmt",
+                    "jobs/s",
+                    *await versus(
+                        lambda: rate(port, create, seconds=SECONDS),
+                        lambda: rate(bare, limited, seconds=SECONDS),
+                    ),
+                    goal=0.5,
+                )
+            )
             # A user of its own, so that the queue position is not the cost of what came before.
             other = json.dumps({"user_id": "reader", "workflow": a_workflow()}).encode()
             job_id = json.loads(await once(port, request("POST", "/v1/jobs", auth, other)))["id"]

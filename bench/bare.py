@@ -1,8 +1,9 @@
 """
-The floor of the API: a bare FastAPI route over asyncpg, one plain statement on the same tables.
+The floors of the API: bare FastAPI routes over asyncpg, one statement each on the same tables.
 
-No authentication, no validation, no limits, no row security (it is the owner), no problem
-documents, no signing; run as a process of its own.
+No authentication, no validation, no row security (it is the owner), no problem documents, no
+signing; run as a process of its own. ``/jobs`` inserts plainly, without limits or counts;
+``/limited`` runs the statement that the API runs.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import asyncpg
 import uvicorn
 from fastapi import FastAPI, Request
 
+from genjobs.adapters.postgres.job_store import _CREATE as _CREATE_LIMITED
+from genjobs.adapters.postgres.limits import dump_limits
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.adapters.postgres.rows import JOB_COLUMNS
 from genjobs.domain.ids import uuid7
+from genjobs.domain.plans import Limits
 
 _CREATE = """
 WITH job AS (
@@ -32,6 +36,7 @@ WITH job AS (
 )
 INSERT INTO genjobs.workflows (tenant_id, job_id, document) SELECT tenant_id, id, $4 FROM job
 """
+_UNLIMITED = dump_limits(Limits(submits_per_second=1e6, submit_burst=10**6, max_queued=10**7))
 _GET = f"""
 SELECT {JOB_COLUMNS}, queue_position FROM genjobs.job_views
 WHERE tenant_id = $1 AND id = $2 AND user_id = $3
@@ -60,6 +65,20 @@ def make_app(url: str, tenant: uuid.UUID) -> FastAPI:
             json.dumps(body["workflow"]).encode(),
             now,
             *(timedelta(minutes=30), timedelta(minutes=10), timedelta(days=7)),
+        )
+        return {"id": str(job_id), "status": "queued"}
+
+    @app.post("/limited")
+    async def create_limited(request: Request) -> dict[str, str]:
+        body = await request.json()
+        now = datetime.now(UTC)
+        job_id = uuid7(now, uuid.uuid4().int >> 54)
+        document = json.dumps(body["workflow"]).encode()
+        await request.app.state.pool.fetch(
+            _CREATE_LIMITED,
+            *(tenant, body["user_id"], job_id, document, "[]", 0, "{}", now),
+            *(timedelta(minutes=30), timedelta(minutes=10), False, timedelta(days=7), False),
+            *(None, None, timedelta(days=1), None, None, None, 0, _UNLIMITED, _UNLIMITED),
         )
         return {"id": str(job_id), "status": "queued"}
 
