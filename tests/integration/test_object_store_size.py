@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from genjobs.adapters.r2 import Patience, Place, open_r2_store
-from genjobs.application.check_media import file_chunks
+from genjobs.application.local_files import file_chunks
 from genjobs.domain.artifacts import input_key
 from genjobs.testing import an_owner
 from genjobs.testing.contracts.artifact_files import a_job_id

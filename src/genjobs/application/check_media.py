@@ -7,18 +7,13 @@ Used at submit for what came along, and by the ingest for what was fetched.
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
 
+from genjobs.application.local_files import scratch_folder
 from genjobs.domain.errors import InspectionFailed, MediaTypeRefused, Unavailable
 from genjobs.domain.media import MediaKind
 from genjobs.domain.ports import MediaFacts, MediaInspector
-
-_CHUNK: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,22 +53,3 @@ class CheckMedia:
                 return await self(path, kinds)
             except InspectionFailed as exc:
                 raise Unavailable("A file cannot be inspected just now.") from exc
-
-
-@asynccontextmanager
-async def scratch_folder() -> AsyncIterator[Path]:
-    """Hold a folder of this machine's, removed with all that is in it."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="genjobs-", ignore_cleanup_errors=True)
-    except OSError as exc:
-        raise Unavailable("A file cannot be stored just now.") from exc
-    with folder as name:
-        yield Path(name)
-
-
-async def file_chunks(path: Path) -> AsyncIterator[bytes]:
-    """Yield a file's content."""
-    file: IO[bytes] = await asyncio.to_thread(path.open, "rb")
-    with file:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK):
-            yield chunk

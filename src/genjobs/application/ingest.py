@@ -18,7 +18,8 @@ from typing import Final
 
 import structlog
 
-from genjobs.application.check_media import CheckMedia, file_chunks, scratch_folder
+from genjobs.application.check_media import CheckMedia
+from genjobs.application.local_files import file_chunks, scratch_folder
 from genjobs.application.together import together
 from genjobs.domain.artifacts import InputFile, ingest_prefix, input_key
 from genjobs.domain.attempts import Recorded

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
+from genjobs.application.local_files import opened
 from genjobs.domain.errors import EngineFailed, NoOutput
 
 _CHUNK: Final = 1024 * 1024
@@ -33,7 +34,7 @@ class ComfyUIFolders:
         target = self._base / "input" / folder / filename
         try:
             await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
-            with await asyncio.to_thread(target.open, "wb") as file:
+            async with opened(lambda: target.open("wb")) as file:
                 async for chunk in chunks:
                     await asyncio.to_thread(file.write, chunk)
         except OSError as exc:
@@ -44,13 +45,7 @@ class ComfyUIFolders:
     async def open(self, folder: str, filename: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open an output file; ``NoOutput`` when there is none."""
         path = self._base / "output" / folder / filename
-        try:
-            file = await asyncio.to_thread(_open_inside, path, self._base / "output", folder)
-        except OSError as exc:
-            if exc.errno not in _NO_SUCH_FILE:
-                raise EngineFailed("An output file of ComfyUI could not be opened.") from exc
-            raise NoOutput("ComfyUI reported an output file that it does not have.") from None
-        with file:
+        async with opened(lambda: _output(path, self._base / "output", folder)) as file:
             yield _chunks(file)
 
     async def remove(self, folder: str, previews: Sequence[tuple[str, str]] = ()) -> None:
@@ -86,6 +81,15 @@ def _open_inside(path: Path, output: Path, folder: str) -> IO[bytes]:
     if not resolved.is_relative_to(own) or not resolved.is_file():
         raise FileNotFoundError(errno.ENOENT, "not a file of this render")
     return os.fdopen(os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+
+
+def _output(path: Path, output: Path, folder: str) -> IO[bytes]:
+    try:
+        return _open_inside(path, output, folder)
+    except OSError as exc:
+        if exc.errno not in _NO_SUCH_FILE:
+            raise EngineFailed("An output file of ComfyUI could not be opened.") from exc
+        raise NoOutput("ComfyUI reported an output file that it does not have.") from None
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
