@@ -1,9 +1,8 @@
 """
 A TCP proxy before Postgres that misbehaves on demand: delays, resets, swallows, cuts after COMMIT.
 
-It reads just enough of the protocol to know where a message begins. Statements here are each a
-transaction, so "COMMIT was sent" is when the client has sent Sync, and "its reply" is everything
-that the server says to that.
+Statements here are each a transaction, so "its reply" is everything that the server says from the
+moment the statement is executed until it is ready for the next one: then it has committed.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from genjobs.adapters.postgres.pool import connect_arguments
+from tests.postgres_wire import ClientMessages
 
 #: ReadyForQuery, outside of a transaction.
 _READY = b"Z\x00\x00\x00\x05I"
@@ -38,6 +38,10 @@ class Proxy:
     #: How many answers were cut off.
     cut: int = 0
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def url_as(self, role: str) -> str:
+        """Return the proxy's URL for another role."""
+        return self.url.replace(self.url.partition("://")[2].partition("@")[0], role, 1)
 
     def reset(self) -> None:
         """Reset all connections."""
@@ -63,7 +67,11 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
         if proxy.down.is_set():
             back.transport.abort()
             return
-        far, there = await connect()
+        try:
+            far, there = await connect()
+        except OSError:  # the server is down, and so is its proxy
+            back.transport.abort()
+            return
         proxy.connections.update((back, there))
         armed = asyncio.Event()
         passing = [
@@ -97,16 +105,17 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
 async def _requests(
     proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, armed: asyncio.Event
 ) -> None:
+    messages = ClientMessages()
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
-            await asyncio.sleep(proxy.latency)
+            if proxy.latency:
+                await asyncio.sleep(proxy.latency)
             if proxy.silent.is_set():
                 continue
-            # A prepared statement is told by its text once; afterwards by a name. So that it is
-            # found, tests that cut open their pool with a transaction pooler's settings.
-            if proxy.cut_reply_of is not None and proxy.cut_reply_of in data:
-                proxy.cut_reply_of = None
-                armed.set()
+            for statement in messages.executed(data):
+                if proxy.cut_reply_of is not None and proxy.cut_reply_of in statement:
+                    proxy.cut_reply_of = None
+                    armed.set()
             writer.write(data)
             await writer.drain()
 
@@ -117,18 +126,15 @@ async def _answers(
     carried_out = b""
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
-            await asyncio.sleep(proxy.latency)
+            if proxy.latency:
+                await asyncio.sleep(proxy.latency)
             if proxy.silent.is_set():
                 continue
             if armed.is_set():
-                # The statement's description still goes back, so that the client executes it.
-                # ReadyForQuery behind CommandComplete is the server's word that it has committed.
                 carried_out += data
-                _, complete, after = carried_out.partition(b"SELECT 1\x00")
-                if complete and _READY in after:
+                if _READY in carried_out:
                     proxy.cut += 1
                     return
-                if complete:
-                    continue
+                continue
             writer.write(data)
             await writer.drain()
