@@ -1,0 +1,223 @@
+"""Those who make trouble, each by its own seed, and the truce for what must not be disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.fleet import Fleet, Harm, Member
+from tests.chaos.plan import Plan
+
+#: Statements whose answers are cut off, by who makes them.
+STATEMENTS = {
+    "worker": (
+        b"genjobs.start_attempt",
+        b"genjobs.start_attempt",
+        b"genjobs.end_execution",
+        b"genjobs.end_execution",
+        b"genjobs.dispatch",
+        b"genjobs.crash_execution",
+        b"UPDATE genjobs.slots",
+    ),
+    "serve": (
+        b"genjobs.create_job",
+        b"genjobs.request_cancel",
+        b"genjobs.claim_ingests",
+        b"genjobs.finish_ingest",
+        b"genjobs.settle_ingest",
+        b"genjobs.rescue_lost",
+        b"genjobs.begin_tick",
+    ),
+}
+#: What a ComfyUI is told to do wrong.
+FAULTS: tuple[dict[str, object], ...] = (
+    {"die_at": "now"},
+    {"die_at": "prompt"},
+    {"die_at": "step"},
+    {"freeze_seconds": 2.5},
+    {"freeze_seconds": 30},
+    {"lose_cancels": 2},
+    {"drop_socket_at": 3},
+    {"silence_socket_at": 3},
+    {"queue_and_answer_500": 1},
+    {"lose_histories": 1},
+    {"fail_device": 1},
+)
+_Trouble = Callable[[random.Random, str], Awaitable[None]]
+_CUT_SECONDS = 2.0  # after which a statement that nobody makes is given up on
+
+
+@dataclass(slots=True, kw_only=True)
+class Troubles:
+    """All trouble, and how much of it there was."""
+
+    plan: Plan
+    fleet: Fleet
+    cluster: Cluster
+    done: Counter[str] = field(default_factory=Counter)
+    cuts: Counter[str] = field(default_factory=Counter)
+    _quiet: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Members that something is being done to.
+    _busy: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._quiet.set()
+
+    def all(self) -> list[asyncio.Task[None]]:
+        """Start all but the outages."""
+        plan = self.plan
+        return [
+            asyncio.create_task(self._often("kills", plan.kill_every, self._kill)),
+            asyncio.create_task(self._often("holes", plan.hole_every, self._black_hole)),
+            asyncio.create_task(self._often("freezes", plan.freeze_every, self._freeze)),
+            asyncio.create_task(self._often("engines", plan.engine_every, self._spoil_engine)),
+            *(
+                asyncio.create_task(self._often(f"cuts {kind}", plan.cut_every * 2, self._cut))
+                for kind in STATEMENTS
+            ),
+        ]
+
+    @contextmanager
+    def truce(self) -> Iterator[None]:
+        """Let nothing more be done to any process meanwhile."""
+        self._quiet.clear()
+        self.fleet.truce.touch()
+        try:
+            yield
+        finally:
+            self.fleet.truce.unlink()
+            self._quiet.set()
+
+    async def calm(self) -> None:
+        """Return once nothing is being done to anybody."""
+        while self._busy:
+            await asyncio.sleep(0.1)
+
+    async def outage(self, seconds: float) -> None:
+        """Stop Postgres at once, and start it again after ``seconds``."""
+        begun = time.time()
+        await self.cluster.stop_at_once()
+        await asyncio.sleep(seconds)
+        await self.cluster.start()
+        self.cluster.away.append((begun, time.time()))
+
+    async def _often(self, name: str, every: float, make: _Trouble) -> None:
+        chance = self.plan.chance(name)
+        while True:
+            await asyncio.sleep(min(chance.expovariate(1 / every), 3 * every))
+            await self._quiet.wait()
+            await make(chance, name)
+
+    def _victim(self, chance: random.Random, members: list[Member]) -> Member | None:
+        free = [member for member in members if member.pid and member.name not in self._busy]
+        return chance.choice(free) if free else None
+
+    async def _kill(self, chance: random.Random, _: str) -> None:
+        member = self._victim(chance, self.fleet.members)
+        if member is not None:
+            self.fleet.kill(member)
+            self.done[f"killed {member.kind}"] += 1
+
+    async def _cut(self, chance: random.Random, name: str) -> None:
+        kind = name.removeprefix("cuts ")
+        member = self._victim(chance, self.fleet.of(kind))
+        if member is None:
+            return
+        proxy, statement = member.proxy, chance.choice(STATEMENTS[kind])
+        before, proxy.cut_reply_of = proxy.cut, statement
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CUT_SECONDS):
+                while proxy.cut == before:
+                    await asyncio.sleep(0.02)
+        proxy.cut_reply_of = None
+        if proxy.cut > before:
+            self.cuts[statement.decode().rpartition(".")[2]] += 1
+
+    async def _black_hole(self, chance: random.Random, _: str) -> None:
+        """Let a member's connections to Postgres fall silent; then they are reset."""
+        member = self._victim(chance, self.fleet.members)
+        if member is None:
+            return
+        self._busy.add(member.name)
+        harm = self.fleet.harm(member, "black hole")
+        member.proxy.silent.set()
+        await asyncio.sleep(chance.uniform(0.5, 2) * self.plan.lease)
+        member.proxy.reset()
+        member.proxy.silent.clear()
+        self._over(member, harm)
+        self.done[f"black hole before {member.kind}"] += 1
+
+    async def _freeze(self, chance: random.Random, _: str) -> None:
+        """Stop a worker for longer than its lease, and let it go on: others have its jobs then."""
+        member = self._victim(chance, self.fleet.of("worker"))
+        if member is None:
+            return
+        self._busy.add(member.name)
+        harm = self.fleet.harm(member, "frozen")
+        self.fleet.signal(member, signal.SIGSTOP)
+        await asyncio.sleep(chance.uniform(1.2, 2) * self.plan.lease)
+        self.fleet.signal(member, signal.SIGCONT)
+        self._over(member, harm)
+        self.done["frozen worker"] += 1
+
+    def _over(self, member: Member, harm: Harm | None) -> None:
+        self._busy.discard(member.name)
+        if harm is not None:
+            harm.ended = time.time()
+
+    async def _spoil_engine(self, chance: random.Random, _: str) -> None:
+        """Let a worker's ComfyUI do something wrong, die, or hang for good."""
+        member = self._victim(chance, self.fleet.of("worker"))
+        url = member.engine() if member else None
+        if member is None or url is None:
+            return
+        if chance.random() < 0.15:
+            pid = _listening(url.rpartition(":")[2])
+            if pid is not None:
+                os.kill(pid, signal.SIGSTOP)  # its keeper finds out, and kills it
+                self.done["engine hung"] += 1
+            return
+        fault = chance.choice(FAULTS)
+        try:
+            async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+                await http.post(f"{url}/simulator/faults", json=fault)
+        except httpx.TransportError:
+            if fault != {"die_at": "now"}:
+                return
+        self.done["engine " + " ".join(f"{name}={value}" for name, value in fault.items())] += 1
+
+    async def heal(self) -> None:
+        """End what is going on: from now on everything works."""
+        self._quiet.clear()
+        self.fleet.truce.touch()
+        await self.calm()
+        for member in self.fleet.members:
+            member.proxy.cut_reply_of = None
+            url = member.engine()
+            if url is not None:
+                with contextlib.suppress(httpx.TransportError):
+                    async with httpx.AsyncClient(timeout=1, trust_env=False) as http:
+                        await http.post(f"{url}/simulator/faults", json={"clear": True})
+
+
+def _listening(port: str) -> int | None:
+    """Return the simulator that was started for a port."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if b"genjobs.simulator" in words and port.encode() in words:
+                    return int(process.name)
+    return None
