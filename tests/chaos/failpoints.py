@@ -63,8 +63,24 @@ API = (
     "after reclaim_unstarted",
     "after orphans",
 )
-#: Passed all the time, so not to be struck at once.
-OFTEN = ("after heartbeat", "after begin_tick", "after rescue_lost", "after reclaim_unstarted")
+#: At which passing a process may die, where it is not between the second and the eighth: what is
+#: passed all the time, and what is passed seldom.
+TIMES = {
+    "after heartbeat": (3, 30),
+    "after begin_tick": (3, 15),
+    "after rescue_lost": (3, 15),
+    "after reclaim_unstarted": (3, 15),
+    "after request_cancel": (1, 2),
+    "before put input": (1, 2),
+    "mid put input": (1, 2),
+    "after put input": (1, 2),
+    "after claim": (1, 3),
+    "before put fetched": (1, 2),
+    "mid put fetched": (1, 2),
+    "after put fetched": (1, 2),
+    "after ingest.finish": (1, 2),
+    "after orphans": (1, 2),
+}
 
 #: Until files are old enough to be swept: longer than any submit here takes.
 SWEEP_GRACE = timedelta(seconds=40)

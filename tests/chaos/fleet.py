@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.failpoints import API, OFTEN, WORKER
+from tests.chaos.failpoints import API, TIMES, WORKER
 from tests.chaos.plan import Plan
 from tests.proxy import Proxy, proxied
 
@@ -57,6 +57,12 @@ class Member:
         if self.process is None or self.process.returncode is not None:
             return None
         return self.process.pid
+
+    @property
+    def ready(self) -> bool:
+        """Whether its process has come so far as to work."""
+        mine = str(self.pid)
+        return any(note[1] == mine and note[2] in {"ready", "engine"} for note in self.notes())
 
     @property
     def url(self) -> str:
@@ -122,11 +128,8 @@ class Fleet:
         """Start every member, and keep each running."""
         self._keeping = [asyncio.create_task(self._keep(member)) for member in self.members]
         async with asyncio.timeout(60):
-            for member in self.of("serve"):
-                while not _listens(member.port):
-                    await asyncio.sleep(0.1)
-            for member in self.of("worker"):
-                while member.engine() is None:
+            for member in self.members:
+                while not member.ready:
                     await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
@@ -188,10 +191,7 @@ class Fleet:
             chance = self.plan.chance(f"failpoints {kind} {len(self.harms)}")
             points = list(WORKER if kind == "worker" else API)
             chance.shuffle(points)
-            left += [
-                (point, chance.randint(3, 15) if point in OFTEN else chance.randint(1, 4))
-                for point in points
-            ]
+            left += [(point, chance.randint(*TIMES.get(point, (2, 8)))) for point in points]
         return left.pop()
 
 
@@ -239,9 +239,3 @@ def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as trying:
-        trying.settimeout(1)
-        return trying.connect_ex(("127.0.0.1", port)) == 0

@@ -87,6 +87,7 @@ async def _main(kind: str) -> int:
             worker=False,
             supervisor=True,
             ingester=True,
+            ready=lambda url, _: fuse.note(f"ready {url}"),
             adapters=adapters,
         )
         return 0

@@ -83,7 +83,7 @@ def full(seed: int) -> Plan:
     """Return the run of about ten minutes."""
     return Plan(
         seed=seed,
-        jobs=3000,
+        jobs=2400,
         tenants=20,
         users=10,
         apis=3,
@@ -95,6 +95,6 @@ def full(seed: int) -> Plan:
         hole_every=25,
         freeze_every=30,
         engine_every=6,
-        settle=180,
+        settle=300,
         lease=6.0,
     )

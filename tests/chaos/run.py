@@ -52,16 +52,11 @@ async def run(plan: Plan, folder: Path) -> checks.Verdict:
         marks.append(time.monotonic())
 
         verdict = checks.Verdict()
-        await _trouble(
-            plan,
-            load,
-            troubles,
-            verdict,
-            Orders(plan.chance("orders"), web, tenants=plan.tenants, users=plan.users),
-        )
-        marks.append(time.monotonic())
+        orders = Orders(plan.chance("orders"), web, tenants=plan.tenants, users=plan.users)
+        clients = await _trouble(plan, load, troubles, verdict, orders)
         await troubles.heal()
-        await _settle(plan, cluster, load, verdict)
+        marks.append(time.monotonic())
+        await _settle(plan, cluster, clients, verdict)
         marks.append(time.monotonic())
 
         jobs = await checks.check_rows(verdict, cluster, load)
@@ -105,29 +100,44 @@ async def _web() -> AsyncIterator[tuple[AttackServer, int]]:
 
 async def _trouble(
     plan: Plan, load: Load, troubles: Troubles, verdict: checks.Verdict, orders: Orders
-) -> None:
-    """Submit all orders while trouble is made, with the long outage half way."""
-    making = troubles.all()
-    reading = [asyncio.create_task(load.read_on()) for _ in range(2)]
-    sweeping = asyncio.create_task(_sweep_often(troubles.cluster))
+) -> list[asyncio.Task[None]]:
+    """
+    Submit all orders while trouble is made, with the long outage half way.
+
+    Return the clients, of which some still wait for an answer.
+    """
+    beside = [
+        *troubles.all(),
+        *(asyncio.create_task(load.read_on()) for _ in range(2)),
+        asyncio.create_task(_sweep_often(troubles.cluster)),
+    ]
+    clients: list[asyncio.Task[None]] = []
     half = plan.jobs // 2
     try:
-        await _submit(plan, load, orders, troubles, half)
+        await _submit(plan, load, orders, troubles, clients, half)
         await _long_outage(plan, load, orders, troubles, verdict)
-        await _submit(plan, load, orders, troubles, plan.jobs - half)
+        await _submit(plan, load, orders, troubles, clients, plan.jobs - half)
     finally:
-        for task in (*making, *reading, sweeping):
+        for task in beside:
             task.cancel()
-        ended = await asyncio.gather(*making, *reading, sweeping, return_exceptions=True)
+        ended = await asyncio.gather(*beside, return_exceptions=True)
     for error in ended:
         if isinstance(error, Exception):
             raise error
+    return clients
 
 
-async def _submit(plan: Plan, load: Load, orders: Orders, troubles: Troubles, count: int) -> None:
+async def _submit(
+    plan: Plan,
+    load: Load,
+    orders: Orders,
+    troubles: Troubles,
+    clients: list[asyncio.Task[None]],
+    count: int,
+) -> None:
     """Submit so many orders in half of the time, with short outages in between."""
     seconds = plan.seconds / 2
-    chance = plan.chance(f"outages {len(load.accepted)}")
+    chance = plan.chance(f"outages {len(clients)}")
     at = sorted(chance.uniform(0.1, 0.9) * seconds for _ in range(plan.outages // 2))
 
     async def outages() -> None:
@@ -139,7 +149,7 @@ async def _submit(plan: Plan, load: Load, orders: Orders, troubles: Troubles, co
     async with asyncio.TaskGroup() as group:
         group.create_task(outages())
         for _ in range(count):
-            group.create_task(load.see_through(orders.next()))
+            clients.append(asyncio.create_task(load.see_through(orders.next())))
             await asyncio.sleep(chance.uniform(0, 2) * seconds / count)
 
 
@@ -216,15 +226,24 @@ async def _sweep_often(cluster: Cluster) -> None:
             continue  # the database is away
 
 
-async def _settle(plan: Plan, cluster: Cluster, load: Load, verdict: checks.Verdict) -> None:
-    """Wait until every job has ended."""
+async def _settle(
+    plan: Plan, cluster: Cluster, clients: list[asyncio.Task[None]], verdict: checks.Verdict
+) -> None:
+    """Wait until every client was answered and every job has ended."""
     until = time.monotonic() + plan.settle
-    while time.monotonic() < until:
+    _, waiting = await asyncio.wait(clients, timeout=plan.settle)
+    for task in waiting:
+        task.cancel()
+    for error in await asyncio.gather(*clients, return_exceptions=True):
+        verdict.need(error is None, f"a client was not answered: {error!r}")
+    while True:
         open_jobs = await cluster.rows(
             "SELECT id, status, eligible, attempt, charged, spared, not_before, slot_no"
             " FROM genjobs.jobs WHERE status IN ('queued', 'running')"
         )
         if not open_jobs:
             return
+        if time.monotonic() > until:
+            break
         await asyncio.sleep(0.3)
     verdict.faults.append(f"not ended after {plan.settle} s: {[dict(row) for row in open_jobs]}")

@@ -121,7 +121,7 @@ class Troubles:
             await make(chance, name)
 
     def _victim(self, chance: random.Random, members: list[Member]) -> Member | None:
-        free = [member for member in members if member.pid and member.name not in self._busy]
+        free = [member for member in members if member.ready and member.name not in self._busy]
         return chance.choice(free) if free else None
 
     async def _kill(self, chance: random.Random, _: str) -> None:
@@ -153,10 +153,12 @@ class Troubles:
         self._busy.add(member.name)
         harm = self.fleet.harm(member, "black hole")
         member.proxy.silent.set()
-        await asyncio.sleep(chance.uniform(0.5, 2) * self.plan.lease)
-        member.proxy.reset()
-        member.proxy.silent.clear()
-        self._over(member, harm)
+        try:
+            await asyncio.sleep(chance.uniform(0.5, 2) * self.plan.lease)
+        finally:
+            member.proxy.reset()
+            member.proxy.silent.clear()
+            self._over(member, harm)
         self.done[f"black hole before {member.kind}"] += 1
 
     async def _freeze(self, chance: random.Random, _: str) -> None:
@@ -167,9 +169,11 @@ class Troubles:
         self._busy.add(member.name)
         harm = self.fleet.harm(member, "frozen")
         self.fleet.signal(member, signal.SIGSTOP)
-        await asyncio.sleep(chance.uniform(1.2, 2) * self.plan.lease)
-        self.fleet.signal(member, signal.SIGCONT)
-        self._over(member, harm)
+        try:
+            await asyncio.sleep(chance.uniform(1.2, 2) * self.plan.lease)
+        finally:
+            self.fleet.signal(member, signal.SIGCONT)
+            self._over(member, harm)
         self.done["frozen worker"] += 1
 
     def _over(self, member: Member, harm: Harm | None) -> None:
