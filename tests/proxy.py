@@ -38,6 +38,12 @@ class Proxy:
     #: How many answers were cut off.
     cut: int = 0
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
+    _mutes: set[asyncio.Event] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """Let the connections there are fall silent for good; new ones are served."""
+        for mute in self._mutes:
+            mute.set()
 
     def url_as(self, role: str) -> str:
         """Return the proxy's URL for another role."""
@@ -73,10 +79,11 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
             back.transport.abort()
             return
         proxy.connections.update((back, there))
-        armed = asyncio.Event()
+        armed, mute = asyncio.Event(), asyncio.Event()
+        proxy._mutes.add(mute)
         passing = [
-            asyncio.create_task(_requests(proxy, near, there, armed)),
-            asyncio.create_task(_answers(proxy, far, back, armed)),
+            asyncio.create_task(_requests(proxy, near, there, armed, mute)),
+            asyncio.create_task(_answers(proxy, far, back, armed, mute)),
         ]
         tasks.update(passing)
         await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
@@ -84,6 +91,7 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
             task.cancel()
         await asyncio.gather(*passing, return_exceptions=True)
         tasks.difference_update(passing)
+        proxy._mutes.discard(mute)
         for writer in (back, there):
             proxy.connections.discard(writer)
             writer.transport.abort()
@@ -103,14 +111,18 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
 
 
 async def _requests(
-    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, armed: asyncio.Event
+    proxy: Proxy,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    armed: asyncio.Event,
+    mute: asyncio.Event,
 ) -> None:
     messages = ClientMessages()
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
             if proxy.latency:
                 await asyncio.sleep(proxy.latency)
-            if proxy.silent.is_set():
+            if proxy.silent.is_set() or mute.is_set():
                 continue
             for statement in messages.executed(data):
                 if proxy.cut_reply_of is not None and proxy.cut_reply_of in statement:
@@ -121,14 +133,18 @@ async def _requests(
 
 
 async def _answers(
-    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, armed: asyncio.Event
+    proxy: Proxy,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    armed: asyncio.Event,
+    mute: asyncio.Event,
 ) -> None:
     carried_out = b""
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
             if proxy.latency:
                 await asyncio.sleep(proxy.latency)
-            if proxy.silent.is_set():
+            if proxy.silent.is_set() or mute.is_set():
                 continue
             if armed.is_set():
                 carried_out += data

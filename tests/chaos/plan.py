@@ -29,6 +29,8 @@ class Plan:
     cut_every: float
     hole_every: float
     freeze_every: float
+    #: Not in a run whose lease leaves no room for it.
+    forget_every: float | None = None
     engine_every: float
     #: How long jobs may take to end once all trouble is over.
     settle: float
@@ -94,6 +96,7 @@ def full(seed: int) -> Plan:
         cut_every=0.8,
         hole_every=25,
         freeze_every=30,
+        forget_every=25,
         engine_every=6,
         settle=300,
         lease=6.0,

@@ -78,7 +78,13 @@ class Troubles:
     def all(self) -> list[asyncio.Task[None]]:
         """Start all but the outages."""
         plan = self.plan
+        forgets = (
+            []
+            if plan.forget_every is None
+            else [asyncio.create_task(self._often("forgets", plan.forget_every, self._forget))]
+        )
         return [
+            *forgets,
             asyncio.create_task(self._often("kills", plan.kill_every, self._kill)),
             asyncio.create_task(self._often("holes", plan.hole_every, self._black_hole)),
             asyncio.create_task(self._often("freezes", plan.freeze_every, self._freeze)),
@@ -160,6 +166,13 @@ class Troubles:
             member.proxy.silent.clear()
             self._over(member, harm)
         self.done[f"black hole before {member.kind}"] += 1
+
+    async def _forget(self, chance: random.Random, _: str) -> None:
+        """Let what connections a member has fall silent; new ones work, so it is no excuse."""
+        member = self._victim(chance, self.fleet.members)
+        if member is not None:
+            member.proxy.forget()
+            self.done[f"connections of {member.kind} forgotten"] += 1
 
     async def _freeze(self, chance: random.Random, _: str) -> None:
         """Stop a worker for longer than its lease, and let it go on: others have its jobs then."""

@@ -61,24 +61,30 @@ NOT_MIGRATED: Final = (
 class Pool:
     """Runs single statements, each a round trip on a pooled connection."""
 
-    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[Record], command_seconds: float) -> None:
         self._pool = pool
+        self._command_seconds = command_seconds
 
     def in_use(self) -> int:
         """Return how many connections run a statement now."""
         return self._pool.get_size() - self._pool.get_idle_size()
 
-    async def rows(self, statement: str, *values: Any) -> list[Record]:
+    async def rows(
+        self, statement: str, *values: Any, seconds: float | None = None
+    ) -> list[Record]:
         """
         Return the rows of a statement; a lost race is tried again.
+
+        ``seconds`` is how long it may take once it has a connection, if that is less than usual.
 
         Raises:
             Unavailable: the database cannot be reached, does not answer in time, or has not the
                 schema that the statement needs. Whether it took effect is then not known.
         """
+        most = self._command_seconds if seconds is None else min(seconds, self._command_seconds)
 
         async def once(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> list[Record]:
-            return list(await connection.fetch(statement, *values))
+            return list(await connection.fetch(statement, *values, timeout=most))
 
         return await self._run(once)
 
@@ -97,10 +103,14 @@ class Pool:
                     connection = await self._pool.acquire()
                 try:
                     return await once(connection)
-                except (asyncio.CancelledError, TimeoutError):
+                except (asyncio.CancelledError, TimeoutError) as exc:
                     # Not asyncpg's way, which asks the server to cancel the statement and waits
                     # for that: one that has gone silent would hold the caller for ever.
                     connection.terminate()
+                    if isinstance(exc, TimeoutError):
+                        # What forgot this connection on its way has forgotten the others as well;
+                        # each would cost another time-out. They are made anew when next used.
+                        await self._pool.expire_connections()
                     raise
                 finally:
                     await self._pool.release(connection)
@@ -190,7 +200,7 @@ async def open_pool(
     )
     await pool
     try:
-        yield Pool(pool)
+        yield Pool(pool, command_seconds)
     finally:
         with suppress(TimeoutError):
             # A database that has gone silent must not keep a process from ending.
