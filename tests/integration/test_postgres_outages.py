@@ -62,8 +62,8 @@ async def scene(database: Database) -> AsyncIterator[Scene]:
         proxied(database.api) as api_proxy,
         proxied(database.worker) as worker_proxy,
         # Statements are sent as text every time, so that the proxy can tell them.
-        open_pool(f"{api_proxy.url}&pooler=transaction", command_seconds=1) as api,
-        open_pool(f"{worker_proxy.url}&pooler=transaction", command_seconds=1) as worker,
+        open_pool(f"{api_proxy.url}&pooler=transaction", command_seconds=2) as api,
+        open_pool(f"{worker_proxy.url}&pooler=transaction", command_seconds=2) as worker,
     ):
         yield Scene(
             jobs=SupervisionBackend(
