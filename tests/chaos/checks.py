@@ -27,6 +27,8 @@ from tests.chaos.load import Load
 from tests.chaos.orders import Order
 from tests.row_checks import BROKEN
 
+#: Different ones that a run must meet.
+_FAILPOINTS = 6
 _READS = 150
 _SLACK = 0.5  # seconds between clocks that are read one after another
 
@@ -271,6 +273,13 @@ def _read_log(verdict: Verdict, name: str, log: Path, said: Counter[str]) -> Non
             said[event["event"]] += 1
         if "exception" in event:
             verdict.faults.append(f"{name}: {event['event']}\n{event['exception']}")
+
+
+def check_trouble(verdict: Verdict, cuts: Counter[str], struck: Counter[str]) -> None:
+    """There was as much trouble as there must be for the rest to mean anything."""
+    for statement in ("start_attempt", "end_execution"):
+        verdict.need(cuts[statement] > 0, f"no answer to {statement} was cut off")
+    verdict.need(len(struck) >= _FAILPOINTS, f"only {len(struck)} failpoints were met")
 
 
 async def open_store(folder: Path) -> ArtifactStore:

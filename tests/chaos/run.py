@@ -20,7 +20,7 @@ from genjobs.testing.clock import BEGINNING
 from tests.attack_server import AttackServer
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster, open_cluster
-from tests.chaos.figures import print_figures
+from tests.chaos.figures import print_figures, struck
 from tests.chaos.fleet import open_fleet
 from tests.chaos.load import Accepted, Load
 from tests.chaos.orders import Orders
@@ -66,6 +66,7 @@ async def run(plan: Plan, folder: Path) -> checks.Verdict:
         store = await checks.open_store(folder / "artifacts")
         await checks.check_files(verdict, cluster, load, jobs, store)
         checks.check_logs(verdict, cluster, fleet)
+        checks.check_trouble(verdict, troubles.cuts, struck(fleet))
         marks.append(time.monotonic())
         names = ("start", "trouble", "settling", "checks")
         phases = dict(zip(names, (b - a for a, b in pairwise(marks)), strict=True))
@@ -141,16 +142,16 @@ async def _submit(
     at = sorted(chance.uniform(0.1, 0.9) * seconds for _ in range(plan.outages // 2))
 
     async def outages() -> None:
-        begun = time.monotonic()
         for moment in at:
             await asyncio.sleep(max(0.0, begun + moment - time.monotonic()))
             await troubles.outage(chance.uniform(0, 1.5))
 
+    begun = time.monotonic()
     async with asyncio.TaskGroup() as group:
         group.create_task(outages())
-        for _ in range(count):
+        for moment in sorted(chance.uniform(0, seconds) for _ in range(count)):
+            await asyncio.sleep(begun + moment - time.monotonic())
             clients.append(asyncio.create_task(load.see_through(orders.next())))
-            await asyncio.sleep(chance.uniform(0, 2) * seconds / count)
 
 
 async def _long_outage(

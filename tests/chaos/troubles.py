@@ -56,7 +56,8 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"fail_device": 1},
 )
 _Trouble = Callable[[random.Random, str], Awaitable[None]]
-_CUT_SECONDS = 2.0  # after which a statement that nobody makes is given up on
+_CUT_SECONDS = 3.0  # after which a statement that nobody makes is given up on
+_CUT_ANSWER = 0.2  # seconds, from the statement to its answer
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Troubles:
     cluster: Cluster
     done: Counter[str] = field(default_factory=Counter)
     cuts: Counter[str] = field(default_factory=Counter)
+    _statements: dict[str, list[bytes]] = field(default_factory=dict)
     _quiet: asyncio.Event = field(default_factory=asyncio.Event)
     #: Members that something is being done to.
     _busy: set[str] = field(default_factory=set)
@@ -137,19 +139,28 @@ class Troubles:
             self.done[f"killed {member.kind}"] += 1
 
     async def _cut(self, chance: random.Random, name: str) -> None:
+        """Cut the next answer to a statement off, whichever of those who make it is first."""
         kind = name.removeprefix("cuts ")
-        member = self._victim(chance, self.fleet.of(kind))
-        if member is None:
-            return
-        proxy, statement = member.proxy, chance.choice(STATEMENTS[kind])
-        before, proxy.cut_reply_of = proxy.cut, statement
+        left = self._statements.setdefault(kind, [])
+        if not left:
+            left += chance.sample(STATEMENTS[kind], k=len(STATEMENTS[kind]))
+        statement = left[-1]
+        proxies = [member.proxy for member in self.fleet.of(kind)]
+        before = sum(proxy.cut for proxy in proxies)
+        for proxy in proxies:
+            proxy.cut_reply_of = statement
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CUT_SECONDS):
-                while proxy.cut == before:
+                while all(proxy.cut_reply_of for proxy in proxies):
                     await asyncio.sleep(0.02)
-        proxy.cut_reply_of = None
-        if proxy.cut > before:
-            self.cuts[statement.decode().rpartition(".")[2]] += 1
+        for proxy in proxies:
+            proxy.cut_reply_of = None
+        await asyncio.sleep(_CUT_ANSWER)
+        done = sum(proxy.cut for proxy in proxies) - before
+        if done:
+            self.cuts[statement.decode().rpartition(".")[2]] += done
+        if done or chance.random() < 0.5:
+            left.pop()  # otherwise once more: perhaps nobody had anything to do
 
     async def _black_hole(self, chance: random.Random, _: str) -> None:
         """Let a member's connections to Postgres fall silent; then they are reset."""
