@@ -1,4 +1,4 @@
-"""A Postgres of the run's own that can be stopped, and a record of every change of a state."""
+"""A Postgres of the run's own that can be stopped, and a record of what its rows went through."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import asyncpg
 from genjobs.adapters.local.embedded_postgres import EmbeddedUrls, embedded_postgres
 from genjobs.adapters.local.postgres_binaries import find_binaries
 from genjobs.adapters.postgres.pool import connect_arguments
+
+#: What a connection meets while Postgres is stopped, besides OSError.
+POSTGRES_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError)
 
 #: Every change of a state, and every change of a job that is final, in the same transaction.
 _RECORD = """
@@ -31,6 +34,18 @@ END $$;
 CREATE TRIGGER chaos_record AFTER UPDATE ON genjobs.jobs FOR EACH ROW
 WHEN (OLD.status <> NEW.status OR OLD.status IN ('completed', 'failed', 'cancelled'))
 EXECUTE FUNCTION chaos.record();
+
+-- Until when an execution had its lease when its slot was freed.
+CREATE TABLE chaos.leases (execution_id uuid, expires_at timestamptz);
+CREATE FUNCTION chaos.record_lease() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO chaos.leases VALUES (OLD.execution_id, OLD.lease_expires_at);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_record AFTER UPDATE ON genjobs.slots FOR EACH ROW
+WHEN (OLD.execution_id IS NOT NULL AND NEW.execution_id IS NULL)
+EXECUTE FUNCTION chaos.record_lease();
 """
 
 

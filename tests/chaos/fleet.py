@@ -150,11 +150,13 @@ class Fleet:
             process = await self._begin(member, *point)
             code = await process.wait()
             self.exits[code] += 1
-            struck = any(
-                note[1] == str(process.pid) and note[2] == "struck" for note in member.notes()
-            )
+            struck = [
+                float(note[0])
+                for note in member.notes()
+                if note[1] == str(process.pid) and note[2] == "struck"
+            ]
             if struck:
-                self.harms.append(Harm(pid=process.pid, kind="failpoint", begun=time.time()))
+                self.harms.append(Harm(pid=process.pid, kind="failpoint", begun=struck[0]))
             elif code == -signal.SIGKILL and not member.doomed and member.kind == "worker":
                 self.ended_by_supervisors += 1
             elif not member.doomed and not (self._over and code == 0):

@@ -32,6 +32,8 @@ class Plan:
     #: Not in a run whose lease leaves no room for it.
     forget_every: float | None = None
     engine_every: float
+    #: How many different failpoints must be met: few where the machine may be busy.
+    failpoints: int
     #: How long jobs may take to end once all trouble is over.
     settle: float
     lease: float
@@ -76,6 +78,7 @@ def short(seed: int) -> Plan:
         hole_every=11,
         freeze_every=13,
         engine_every=4,
+        failpoints=2,
         settle=60,
         lease=3.0,
     )
@@ -98,6 +101,7 @@ def full(seed: int) -> Plan:
         freeze_every=30,
         forget_every=25,
         engine_every=6,
+        failpoints=20,
         settle=300,
         lease=6.0,
     )

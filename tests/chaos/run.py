@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-
-import asyncpg
+from typing import Any
 
 from genjobs.adapters.postgres import administration, migrate
 from genjobs.adapters.postgres.credentials import PostgresCredentials
@@ -19,7 +18,7 @@ from genjobs.testing import a_key_record, a_key_text, a_tenant_id
 from genjobs.testing.clock import BEGINNING
 from tests.attack_server import AttackServer
 from tests.chaos import checks
-from tests.chaos.cluster import Cluster, open_cluster
+from tests.chaos.cluster import POSTGRES_AWAY, Cluster, open_cluster
 from tests.chaos.figures import print_figures, struck
 from tests.chaos.fleet import open_fleet
 from tests.chaos.load import Accepted, Load
@@ -48,12 +47,21 @@ async def run(plan: Plan, folder: Path) -> checks.Verdict:
             chance=plan.chance("load"),
         )
         stack.push_async_callback(load.close)
-        troubles = Troubles(plan=plan, fleet=fleet, cluster=cluster)
-        marks.append(time.monotonic())
-
-        verdict = checks.Verdict()
         orders = Orders(plan.chance("orders"), web, tenants=plan.tenants, users=plan.users)
-        clients = await _trouble(plan, load, troubles, verdict, orders)
+
+        clients: list[asyncio.Task[Any]] = []
+
+        async def lasting(seconds: float) -> str:
+            submitting = asyncio.create_task(load.submit(orders.lasting(seconds)))
+            clients.append(submitting)  # who asks for it may be called off; the answer is awaited
+            accepted = await asyncio.shield(submitting)
+            assert accepted is not None, load.wrong
+            return accepted.job_id
+
+        troubles = Troubles(plan=plan, fleet=fleet, cluster=cluster, lasting=lasting)
+        verdict = checks.Verdict()
+        marks.append(time.monotonic())
+        await _trouble(plan, load, troubles, verdict, orders, clients)
         await troubles.heal()
         marks.append(time.monotonic())
         await _settle(plan, cluster, clients, verdict)
@@ -66,7 +74,7 @@ async def run(plan: Plan, folder: Path) -> checks.Verdict:
         store = await checks.open_store(folder / "artifacts")
         await checks.check_files(verdict, cluster, load, jobs, store)
         checks.check_logs(verdict, cluster, fleet)
-        checks.check_trouble(verdict, troubles.cuts, struck(fleet))
+        checks.check_trouble(verdict, plan, troubles.cuts, struck(fleet))
         marks.append(time.monotonic())
         names = ("start", "trouble", "settling", "checks")
         phases = dict(zip(names, (b - a for a, b in pairwise(marks)), strict=True))
@@ -100,19 +108,23 @@ async def _web() -> AsyncIterator[tuple[AttackServer, int]]:
 
 
 async def _trouble(
-    plan: Plan, load: Load, troubles: Troubles, verdict: checks.Verdict, orders: Orders
-) -> list[asyncio.Task[None]]:
+    plan: Plan,
+    load: Load,
+    troubles: Troubles,
+    verdict: checks.Verdict,
+    orders: Orders,
+    clients: list[asyncio.Task[Any]],
+) -> None:
     """
     Submit all orders while trouble is made, with the long outage half way.
 
-    Return the clients, of which some still wait for an answer.
+    Some of the clients still wait for an answer then.
     """
     beside = [
         *troubles.all(),
         *(asyncio.create_task(load.read_on()) for _ in range(2)),
         asyncio.create_task(_sweep_often(troubles.cluster)),
     ]
-    clients: list[asyncio.Task[None]] = []
     half = plan.jobs // 2
     try:
         await _submit(plan, load, orders, troubles, clients, half)
@@ -125,7 +137,6 @@ async def _trouble(
     for error in ended:
         if isinstance(error, Exception):
             raise error
-    return clients
 
 
 async def _submit(
@@ -133,7 +144,7 @@ async def _submit(
     load: Load,
     orders: Orders,
     troubles: Troubles,
-    clients: list[asyncio.Task[None]],
+    clients: list[asyncio.Task[Any]],
     count: int,
 ) -> None:
     """Submit so many orders in half of the time, with short outages in between."""
@@ -223,20 +234,20 @@ async def _sweep_often(cluster: Cluster) -> None:
         await asyncio.sleep(_SWEEP_EVERY)
         try:
             await cluster.rows("UPDATE genjobs.supervision SET sweep_due = '-infinity'")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, *POSTGRES_AWAY):
             continue  # the database is away
 
 
 async def _settle(
-    plan: Plan, cluster: Cluster, clients: list[asyncio.Task[None]], verdict: checks.Verdict
+    plan: Plan, cluster: Cluster, clients: list[asyncio.Task[Any]], verdict: checks.Verdict
 ) -> None:
     """Wait until every client was answered and every job has ended."""
     until = time.monotonic() + plan.settle
     _, waiting = await asyncio.wait(clients, timeout=plan.settle)
     for task in waiting:
         task.cancel()
-    for error in await asyncio.gather(*clients, return_exceptions=True):
-        verdict.need(error is None, f"a client was not answered: {error!r}")
+    for end in await asyncio.gather(*clients, return_exceptions=True):
+        verdict.need(not isinstance(end, BaseException), f"a client was not answered: {end!r}")
     while True:
         open_jobs = await cluster.rows(
             "SELECT id, status, eligible, attempt, charged, spared, not_before, slot_no"

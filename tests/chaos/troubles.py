@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import httpx
 
-from tests.chaos.cluster import Cluster
+from genjobs.domain.ids import parse_job_id
+from tests.chaos.cluster import POSTGRES_AWAY, Cluster
 from tests.chaos.fleet import Fleet, Harm, Member
 from tests.chaos.plan import Plan
 
@@ -67,6 +69,8 @@ class Troubles:
     plan: Plan
     fleet: Fleet
     cluster: Cluster
+    #: Submits a job that renders for so many seconds, and returns its id.
+    lasting: Callable[[float], Awaitable[str]]
     done: Counter[str] = field(default_factory=Counter)
     cuts: Counter[str] = field(default_factory=Counter)
     _statements: dict[str, list[bytes]] = field(default_factory=dict)
@@ -186,19 +190,41 @@ class Troubles:
             self.done[f"connections of {member.kind} forgotten"] += 1
 
     async def _freeze(self, chance: random.Random, _: str) -> None:
-        """Stop a worker for longer than its lease, and let it go on: others have its jobs then."""
-        member = self._victim(chance, self.fleet.of("worker"))
-        if member is None:
+        """Stop a worker in a render until another has its job, and let it go on."""
+        lease = self.plan.lease
+        job = await self.lasting(1.5 * lease)
+        held = await self._holder(job, lambda row: row["phase"] == "rendering", 2 * lease)
+        member = next((it for it in self.fleet.of("worker") if held and it.pid == held[1]), None)
+        if held is None or member is None or member.name in self._busy:
             return
         self._busy.add(member.name)
         harm = self.fleet.harm(member, "frozen")
         self.fleet.signal(member, signal.SIGSTOP)
         try:
-            await asyncio.sleep(chance.uniform(1.2, 2) * self.plan.lease)
+            taken = await self._holder(job, lambda row: row["attempt"] > held[0], 4 * lease)
         finally:
             self.fleet.signal(member, signal.SIGCONT)
             self._over(member, harm)
-        self.done["frozen worker"] += 1
+        self.done["frozen worker" + (", came back to a job of another's" if taken else "")] += 1
+
+    async def _holder(
+        self, job: str, wanted: Callable[[asyncpg.Record], bool], seconds: float
+    ) -> tuple[int, int] | None:
+        """Return attempt and pid of who runs a job, once that is as wanted; None if never."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    with contextlib.suppress(OSError, *POSTGRES_AWAY):
+                        rows = await self.cluster.rows(
+                            "SELECT attempt, phase, call_id FROM genjobs.slots"
+                            " WHERE job_id = $1 AND execution_id IS NOT NULL",
+                            parse_job_id(job),
+                        )
+                        for row in rows:
+                            if wanted(row):
+                                return row["attempt"], int(row["call_id"].rpartition(":")[2])
+                    await asyncio.sleep(0.1)
+        return None
 
     def _over(self, member: Member, harm: Harm | None) -> None:
         self._busy.discard(member.name)
