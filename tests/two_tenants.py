@@ -291,6 +291,7 @@ class TwoTenantReplay:
     ) -> None:
         used = (await b.get("/v1/usage", params={"user_id": USER})).json()
         nothing = {"queued": 0, "in_flight": 0, "jobs_today": 0, "bytes_today": 0}
+        nothing["uploads"] = 0
         assert used["tenant"]["used"] == used["user"]["used"] == nothing
         stranger = (await b.get("/v1/usage", params={"user_id": "u_never"})).json()
         assert used == stranger

@@ -17,10 +17,13 @@ from genjobs.testing.contracts import (
     ArtifactStoreContract,
     Fetch,
     Fetched,
+    Send,
+    SignedPutContract,
     SignedUrlContract,
 )
 from tests.object_store import CREDENTIALS, Fault, Gate
 from tests.object_store.fixtures import HASTY
+from tests.sending import sent
 
 
 class TestR2ArtifactStore(ArtifactStoreContract):
@@ -56,9 +59,7 @@ class TestR2ThatIsNotThere(ArtifactOutageContract):
             yield store
 
 
-class TestR2SignedUrls(SignedUrlContract):
-    adds_headers = False
-
+class BehindTheGate:
     @pytest.fixture
     def store(self, r2_store: R2ArtifactStore) -> R2ArtifactStore:
         return r2_store
@@ -72,16 +73,35 @@ class TestR2SignedUrls(SignedUrlContract):
         return R2ArtifactStore(calls, presigner)
 
     @pytest.fixture
-    async def fetch(self, gate: Gate) -> AsyncIterator[Fetch]:
+    def fetch(self, send: Send) -> Fetch:
+        async def fetch(method: str, url: str, at: datetime, headers: Mapping[str, str]) -> Fetched:
+            return await send(method, url, at, headers, b"")
+
+        return fetch
+
+    @pytest.fixture
+    async def send(self, gate: Gate) -> AsyncIterator[Send]:
         async with httpx.AsyncClient(trust_env=False) as http:
 
             async def send(
-                method: str, url: str, at: datetime, headers: Mapping[str, str]
+                method: str,
+                url: str,
+                at: datetime,
+                headers: Mapping[str, str],
+                content: bytes | list[bytes],
             ) -> Fetched:
                 gate.now = at
-                answer = await http.request(method, url, headers=headers)
+                answer = await http.request(method, url, headers=headers, content=sent(content))
                 return Fetched(
                     status=answer.status_code, headers=answer.headers, content=answer.content
                 )
 
             yield send
+
+
+class TestR2SignedUrls(BehindTheGate, SignedUrlContract):
+    adds_headers = False
+
+
+class TestR2SignedPuts(BehindTheGate, SignedPutContract):
+    pass
