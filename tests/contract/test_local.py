@@ -30,6 +30,7 @@ from genjobs.testing.contracts import (
     SignalsContract,
     SignedFilesContract,
     SignedPutContract,
+    SignedPutOutageContract,
     SignedUrlContract,
 )
 from tests.sending import sent
@@ -54,7 +55,7 @@ class TestMemoryArtifactStore(ArtifactStoreContract):
         return MemoryArtifactStore()
 
 
-class TestMemoryArtifactOutage(ArtifactOutageContract):
+class TestMemoryArtifactOutage(ArtifactOutageContract, SignedPutOutageContract):
     @pytest.fixture
     def unreachable(self) -> MemoryArtifactStore:
         store = MemoryArtifactStore()
@@ -62,7 +63,7 @@ class TestMemoryArtifactOutage(ArtifactOutageContract):
         return store
 
 
-class TestDirectoryArtifactOutage(ArtifactOutageContract):
+class TestDirectoryArtifactOutage(ArtifactOutageContract, SignedPutOutageContract):
     @pytest.fixture
     def unreachable(self, tmp_path: Path) -> DirectoryArtifactStore:
         folder = tmp_path / "files"

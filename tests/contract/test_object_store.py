@@ -12,6 +12,8 @@ import pytest
 from genjobs.adapters.r2 import R2ArtifactStore, open_r2_store
 from genjobs.adapters.r2.calls import Calls
 from genjobs.adapters.r2.presigning import Presigner
+from genjobs.domain.artifacts import ArtifactKey
+from genjobs.domain.ports import SignedPut
 from genjobs.testing.contracts import (
     ArtifactOutageContract,
     ArtifactStoreContract,
@@ -21,6 +23,8 @@ from genjobs.testing.contracts import (
     SignedPutContract,
     SignedUrlContract,
 )
+from genjobs.testing.contracts.artifact_files import NOW
+from genjobs.testing.contracts.signed_puts import CONTENT
 from tests.object_store import CREDENTIALS, Fault, Gate
 from tests.object_store.fixtures import HASTY
 from tests.sending import sent
@@ -104,4 +108,19 @@ class TestR2SignedUrls(BehindTheGate, SignedUrlContract):
 
 
 class TestR2SignedPuts(BehindTheGate, SignedPutContract):
-    pass
+    async def test_put_to_a_store_that_is_away_stores_nothing(
+        self, gate: Gate, store: R2ArtifactStore, key: ArtifactKey, put: SignedPut, send: Send
+    ) -> None:
+        gate.fails(Fault.BUSY, "PutObject", times=1)
+        assert (await send("PUT", put.url, NOW, put.headers, CONTENT)).status == 503
+        assert await gate.keys() == []
+        assert (await send("PUT", put.url, NOW, put.headers, CONTENT)).status == 200
+
+    async def test_answer_that_was_lost_is_told_by_the_next(
+        self, gate: Gate, store: R2ArtifactStore, key: ArtifactKey, put: SignedPut, send: Send
+    ) -> None:
+        gate.fails(Fault.LOSE_ANSWER, "PutObject", times=1)
+        with pytest.raises(httpx.HTTPError):
+            await send("PUT", put.url, NOW, put.headers, CONTENT)
+        assert (await send("PUT", put.url, NOW, put.headers, CONTENT)).status == 412
+        assert await gate.keys() == [key]

@@ -90,7 +90,7 @@ async def put_file(request: Request, key: str) -> Response:
         or "content-encoding" in request.headers
     ):
         raise UploadMismatch
-    async with aclosing(_received(request)) as body:
+    async with aclosing(received(request)) as body:
         await files.take(target, body)
     return Response(status_code=200, headers={"Cache-Control": "no-store"})
 
@@ -103,14 +103,20 @@ def _signed(request: Request) -> tuple[SignedFiles, dict[str, str]]:
     return files, dict(query)
 
 
-async def _received(request: Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body; ``UploadMismatch`` when nothing comes for a while, or all takes too long."""
+async def received(
+    request: Request, *, silence: float = _SILENCE_SECONDS, most: float = _ALL_SECONDS
+) -> AsyncGenerator[bytes, None]:
+    """
+    Yield the body; ``UploadMismatch`` when it is silent, or takes longer than ``most``.
+
+    Both are in seconds.
+    """
     now = asyncio.get_running_loop().time
-    until = now() + _ALL_SECONDS
+    until = now() + most
     async with aclosing(request.stream()) as body:
         while True:
             try:
-                async with asyncio.timeout_at(min(now() + _SILENCE_SECONDS, until)):
+                async with asyncio.timeout_at(min(now() + silence, until)):
                     chunk = await anext(body, None)
             except TimeoutError:
                 raise UploadMismatch("The file did not come in time.") from None

@@ -32,8 +32,10 @@ _FORGET: Final = "SELECT genjobs.forget_uploads($1::uuid[], $2::uuid[])"
 _ORPHANS: Final = """
 SELECT f.key
 FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS f (tenant_id, id, key)
-JOIN genjobs.tenant_load t ON t.tenant_id = f.tenant_id
-WHERE NOT EXISTS (
+WHERE EXISTS (
+    SELECT 1 FROM genjobs.tenant_load t WHERE t.tenant_id = f.tenant_id
+    OFFSET 0
+) AND NOT EXISTS (
     SELECT 1 FROM genjobs.uploads u
     WHERE u.tenant_id = f.tenant_id AND u.id = f.id AND u.key = f.key
     OFFSET 0

@@ -36,7 +36,7 @@ from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
-from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.signed_files import SignedFilesContract, SignedPutOutageContract
 from genjobs.testing.contracts.signed_puts import Send, SignedPutContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
@@ -95,6 +95,7 @@ __all__ = [
     "SignalsContract",
     "SignedFilesContract",
     "SignedPutContract",
+    "SignedPutOutageContract",
     "SignedUrlContract",
     "SilentCancelsContract",
     "SupervisionBackend",
