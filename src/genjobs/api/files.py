@@ -78,6 +78,7 @@ async def get_file(request: Request, key: str) -> Response:
         200: {"description": "The file is stored"},
         **problem_responses(404, 412, 422, 503),
     },
+    openapi_extra={"requestBody": {"required": True, "content": {"*/*": {}}}},
 )
 async def put_file(request: Request, key: str) -> Response:
     """Take the file that was declared, once."""

@@ -19,14 +19,11 @@ from genjobs.domain.uploads import Upload, UploadFile
 
 #: After which an upload that left and was not forgotten is returned again.
 _PAUSE: Final = timedelta(minutes=10)
-#: Between two looks at an upload that jobs refer to. It is due at once when its last job's data are
-#: removed in the usual way.
-_AGAIN: Final = timedelta(days=1)
 _CREATE: Final = """
 SELECT * FROM genjobs.create_upload($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb)
 """
 _FIND: Final = "SELECT * FROM genjobs.find_uploads($1, $2, $3::uuid[], $4)"
-_TAKE: Final = "SELECT * FROM genjobs.take_uploads($1, $2, $3, $4)"
+_TAKE: Final = "SELECT * FROM genjobs.take_uploads($1, $2, $3)"
 _FORGET: Final = "SELECT genjobs.forget_uploads($1::uuid[], $2::uuid[])"
 #: Each file looks its own upload up, as the files of jobs do.
 _ORPHANS: Final = """
@@ -88,7 +85,7 @@ class PostgresUploadLedger:
 
     async def take(self, *, now: datetime, limit: int) -> Sequence[UploadFile]:
         """See the port."""
-        rows = await self._pool.rows(_TAKE, now, limit, _PAUSE, _AGAIN)
+        rows = await self._pool.rows(_TAKE, now, limit, _PAUSE)
         return [
             UploadFile(
                 key=ArtifactKey(row["key"]),

@@ -213,6 +213,22 @@ class SignedPutContract:
             _refused(await send("PUT", put.url, NOW, some, CONTENT))
         assert await store.stat(key) is None
 
+    async def test_headers_that_nobody_signed_change_nothing(
+        self, store: ArtifactStore, key: ArtifactKey, put: SignedPut, send: Send
+    ) -> None:
+        for name, value in (
+            ("x-amz-acl", "public-read"),
+            ("x-amz-copy-source", f"/elsewhere/{key}"),
+            ("X-HTTP-Method-Override", "DELETE"),
+        ):
+            answer = await send("PUT", put.url, NOW, {**put.headers, name: value}, CONTENT)
+            if answer.status == 200:  # it went unheard
+                assert await content_of(store, key) == CONTENT
+                await store.delete([key])
+            else:
+                _refused(answer)
+                assert await store.stat(key) is None
+
     async def test_file_is_never_replaced(
         self, store: ArtifactStore, key: ArtifactKey, put: SignedPut, send: Send
     ) -> None:
