@@ -111,6 +111,8 @@ class PostgresAdapters(FakeAdapters):
     keys = Adapters.keys  # type: ignore[assignment]
     tenants = Adapters.tenants  # type: ignore[assignment]
     ingests = Adapters.ingests  # type: ignore[assignment]
+    uploads = Adapters.uploads  # type: ignore[assignment]
+    upload_ledger = Adapters.upload_ledger  # type: ignore[assignment]
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from genjobs.api.answers import ProblemOut
 from genjobs.api.problems import HTTP_CODES, MEDIA_TYPE
-from genjobs.api.schemas import JobCreate, TokenCreate
+from genjobs.api.schemas import JobCreate, TokenCreate, UploadCreate
 
 DESCRIPTION: Final = (
     "Runs ComfyUI workflows as jobs. Every refusal is a problem document (RFC 9457) with a stable "
@@ -17,6 +17,7 @@ DESCRIPTION: Final = (
 )
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch and cancel jobs."},
+    {"name": "uploads", "description": "Files for jobs, straight from a browser."},
     {"name": "access", "description": "Tokens for end users, and limits."},
     {"name": "files", "description": "Files behind signed URLs."},
     {"name": "health", "description": "For load balancers and operators; no key needed."},
@@ -27,6 +28,7 @@ _REASONS: Final = {
     401: "No valid key",
     403: "The key lacks the scope",
     404: "No such thing, or not yours",
+    412: "A file is there already; it is never replaced",
     413: "The body, its media or the workflow are too large",
     415: "The body is not sent as JSON",
     416: "The range is outside the file",
@@ -53,6 +55,7 @@ def _example(status: int) -> dict[str, Any]:
         401: "unauthenticated",
         403: "scope_missing",
         404: "not_found",
+        412: "upload_exists",
         429: "rate_limited",
         503: "unavailable",
     }
@@ -88,7 +91,7 @@ def describe(app: FastAPI) -> None:
             return app.openapi_schema
         document = made()
         parts = document["components"]
-        for request in (JobCreate, TokenCreate):
+        for request in (JobCreate, TokenCreate, UploadCreate):
             schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
             parts["schemas"] |= schema.pop("$defs", {})
             parts["schemas"][request.__name__] = schema

@@ -30,6 +30,7 @@ from genjobs.domain.errors import (
     ScopeMissing,
     Unauthenticated,
     Unavailable,
+    UploadExists,
     WorkflowTooLarge,
     default_message,
 )
@@ -44,6 +45,7 @@ STATUS: Final[Mapping[type[GenjobsError], int]] = {
     IdempotencyMismatch: 422,
     MediaTooLarge: 413,
     WorkflowTooLarge: 413,
+    UploadExists: 412,
     Unauthenticated: 401,
     ScopeMissing: 403,
     NotFound: 404,

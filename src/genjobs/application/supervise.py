@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from genjobs.application.escalate import EscalateCancels
+from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.errors import Unavailable
@@ -59,6 +60,8 @@ class Tick:
     drift: int
     #: Files without a job, removed.
     swept: int
+    #: Uploads that nobody needed, removed.
+    uploads_purged: int
     pruned: Pruned
     overview: Overview
 
@@ -72,6 +75,7 @@ class Supervise:
     supervision: Supervision
     escalate: EscalateCancels
     sweep: SweepFiles
+    purge_uploads: PurgeUploads
     clock: Clock
     signals: Signals
 
@@ -103,8 +107,9 @@ class Supervise:
         drift = await self._recount()
         await self._add_up(Deeds(drift=drift))
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
-        swept = await self._sweep()
+        swept = await self._with_store("sweep", self.sweep())
         await self._add_up(Deeds(swept_files=swept))
+        purged = await self._with_store("uploads", self.purge_uploads(now=now))
         tick = Tick(
             grace=grace,
             expired=expired,
@@ -115,6 +120,7 @@ class Supervise:
             ingest_backlog=await self.ingests.backlog(),
             drift=drift,
             swept=swept,
+            uploads_purged=purged,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -163,12 +169,12 @@ class Supervise:
             _log.error("supervisor.drift", wrong_counts=drift)  # mended, and yet a defect
         return drift
 
-    async def _sweep(self) -> int:
+    async def _with_store(self, action: str, work: Awaitable[int]) -> int:
         try:
-            return await self.sweep()
+            return await work
         except Unavailable as exc:
             # The store's outage is no reason to leave jobs alone.
-            _log.warning("sweep.unavailable", reason=exc.message)
+            _log.warning(f"{action}.unavailable", reason=exc.message)
             return 0
 
     async def _add_up(self, deeds: Deeds) -> None:

@@ -15,6 +15,7 @@ from genjobs.application.authenticate import Authenticate
 from genjobs.application.cancel import CancelJob
 from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
+from genjobs.application.create_upload import CreateUpload
 from genjobs.application.denials import Denials
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.genjobs import Genjobs
@@ -22,6 +23,7 @@ from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
+from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.recording import Recorder
 from genjobs.application.renderer import Renderer
@@ -29,6 +31,7 @@ from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
 from genjobs.application.sweep import SweepFiles
+from genjobs.application.uploaded_media import FindUploads
 from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters
 from genjobs.bootstrap.administration import (
@@ -81,6 +84,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
     jobs, artifacts, clock = await adapters.jobs(), await adapters.artifacts(), adapters.clock()
     signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
     get_job = GetJob(jobs=jobs, signer=signer)
+    uploads = await adapters.uploads()
     tenants, codec = await adapters.tenants(), adapters.token_codec()
     authenticate = Authenticate(
         keys=await adapters.keys(), tenants=tenants, codec=codec, clock=clock
@@ -97,6 +101,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             denials=Denials(clock),
             deadlines=adapters.settings.deadlines(),
             fetcher=adapters.fetcher(),
+            find_uploads=FindUploads(uploads=uploads, artifacts=artifacts, clock=clock),
             check=CheckMedia(inspector=await adapters.inspector()),
             ingest_deadline=adapters.settings.ingest_rules().deadline,
             max_media=adapters.settings.max_media,
@@ -105,6 +110,14 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         get_output=GetOutput(get_job=get_job),
         list_jobs=ListJobs(jobs=jobs, signer=signer),
         cancel_job=CancelJob(jobs=jobs, clock=clock, signals=adapters.signals(), signer=signer),
+        create_upload=CreateUpload(
+            uploads=uploads,
+            artifacts=artifacts,
+            clock=clock,
+            ids=adapters.ids(),
+            rules=adapters.settings.upload_rules(),
+            limit=adapters.settings.max_media_bytes,
+        ),
         mint_token=MintToken(tenants=tenants, codec=codec, clock=clock, ids=adapters.ids()),
         get_usage=GetUsage(tenants=tenants, clock=clock),
         authenticator=authenticate,
@@ -177,6 +190,7 @@ async def build_ingester(adapters: Adapters) -> Ingester:
 async def build_supervisor(adapters: Adapters) -> Supervise:
     """Return the supervisor."""
     supervision, clock = await adapters.supervision(), adapters.clock()
+    artifacts, uploads = await adapters.artifacts(), await adapters.upload_ledger()
     return Supervise(
         ledger=await adapters.ledger(),
         ingests=await adapters.ingests(),
@@ -188,8 +202,9 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
             patience=Patience.of(adapters.settings.deadlines()),
         ),
         sweep=SweepFiles(
-            artifacts=await adapters.artifacts(), supervision=supervision, clock=clock
+            artifacts=artifacts, supervision=supervision, uploads=uploads, clock=clock
         ),
+        purge_uploads=PurgeUploads(uploads=uploads, artifacts=artifacts),
         clock=clock,
         signals=adapters.signals(),
     )

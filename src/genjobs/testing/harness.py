@@ -39,6 +39,7 @@ from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
+from genjobs.testing.memory_uploads import MemoryUploadLedger, MemoryUploadStore
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import ScriptedEngine
 
@@ -110,6 +111,14 @@ class FakeAdapters(Adapters):
     async def supervision(self) -> MemorySupervision:
         """Return what supervisors share, in memory."""
         return MemorySupervision(self.fake_jobs)
+
+    async def uploads(self) -> MemoryUploadStore:
+        """Return the uploads in memory."""
+        return MemoryUploadStore(self.fake_jobs)
+
+    async def upload_ledger(self) -> MemoryUploadLedger:
+        """Return the uploads in memory, for supervisors."""
+        return MemoryUploadLedger(self.fake_jobs)
 
     def workers(self) -> MemoryWorkerControl:
         """Return workers that only pretend to be processes."""

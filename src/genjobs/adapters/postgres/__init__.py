@@ -13,6 +13,7 @@ from genjobs.adapters.postgres.notices import (
 )
 from genjobs.adapters.postgres.pool import Pool, open_pool
 from genjobs.adapters.postgres.supervision import PostgresSupervision
+from genjobs.adapters.postgres.uploads import PostgresUploadLedger, PostgresUploadStore
 
 __all__ = [
     "HeartbeatOnly",
@@ -24,6 +25,8 @@ __all__ = [
     "PostgresKeyDirectory",
     "PostgresSupervision",
     "PostgresTenantDirectory",
+    "PostgresUploadLedger",
+    "PostgresUploadStore",
     "carries_notices",
     "open_pool",
 ]

@@ -36,7 +36,8 @@ from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
-from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.signed_files import SignedFilesContract, SignedPutOutageContract
+from genjobs.testing.contracts.signed_puts import Send, SignedPutContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
 from genjobs.testing.contracts.small import (
@@ -53,6 +54,8 @@ from genjobs.testing.contracts.supervision import (
 from genjobs.testing.contracts.supervision_backend import SupervisionBackend
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
 from genjobs.testing.contracts.token_codec import TokenCodecContract
+from genjobs.testing.contracts.uploads import UploadsContract
+from genjobs.testing.contracts.uploads_backend import UploadsBackend
 from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerControlContract
 
 __all__ = [
@@ -88,8 +91,11 @@ __all__ = [
     "PlansContract",
     "Publish",
     "ResolverContract",
+    "Send",
     "SignalsContract",
     "SignedFilesContract",
+    "SignedPutContract",
+    "SignedPutOutageContract",
     "SignedUrlContract",
     "SilentCancelsContract",
     "SupervisionBackend",
@@ -97,6 +103,8 @@ __all__ = [
     "SupervisionOutageContract",
     "TenancyBackend",
     "TokenCodecContract",
+    "UploadsBackend",
+    "UploadsContract",
     "UrlFetcherContract",
     "WorkerControlContract",
 ]
