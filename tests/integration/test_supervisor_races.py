@@ -10,6 +10,7 @@ from uuid import uuid4
 from genjobs.adapters.local.signals import LocalSignals
 from genjobs.adapters.postgres import Pool, administration
 from genjobs.application.escalate import EscalateCancels
+from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.application.supervise import Supervise
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Completed, Recorded
@@ -43,7 +44,7 @@ class _WalkClock:
 
 
 def _supervisor(world: JobWalk) -> Supervise:
-    clock, shared = _WalkClock(world), world.supervision
+    clock, shared, files = _WalkClock(world), world.supervision, MemoryArtifactStore()
     return Supervise(
         ledger=world.ledger,
         ingests=world.ingests,
@@ -54,7 +55,10 @@ def _supervisor(world: JobWalk) -> Supervise:
             clock=clock,
             patience=Patience.of(DEADLINES),
         ),
-        sweep=SweepFiles(artifacts=MemoryArtifactStore(), supervision=shared, clock=clock),
+        sweep=SweepFiles(
+            artifacts=files, supervision=shared, uploads=world.upload_ledger, clock=clock
+        ),
+        purge_uploads=PurgeUploads(uploads=world.upload_ledger, artifacts=files),
         clock=clock,
         signals=LocalSignals(),
     )
