@@ -78,7 +78,7 @@ def short(seed: int) -> Plan:
         hole_every=11,
         freeze_every=20,
         engine_every=4,
-        failpoints=2,
+        failpoints=1,
         settle=60,
         lease=3.0,
     )

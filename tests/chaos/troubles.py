@@ -42,6 +42,8 @@ STATEMENTS = {
         b"genjobs.begin_tick",
     ),
 }
+#: Those that no run may be without.
+FIRST = {"worker": (b"genjobs.start_attempt", b"genjobs.end_execution"), "serve": ()}
 #: What a ComfyUI is told to do wrong.
 FAULTS: tuple[dict[str, object], ...] = (
     {"die_at": "now"},
@@ -144,7 +146,7 @@ class Troubles:
     async def _cut(self, chance: random.Random, name: str) -> None:
         """Cut the next answer to a statement off, whichever of those who make it is first."""
         kind = name.removeprefix("cuts ")
-        left = self._statements.setdefault(kind, [])
+        left = self._statements.setdefault(kind, list(FIRST[kind]))
         if not left:
             left += chance.sample(STATEMENTS[kind], k=len(STATEMENTS[kind]))
         statement = left[-1]
@@ -153,7 +155,9 @@ class Troubles:
         for proxy in proxies:
             proxy.cut_reply_of = statement
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CUT_SECONDS):
+            async with asyncio.timeout(
+                3 * _CUT_SECONDS if statement in FIRST[kind] else _CUT_SECONDS
+            ):
                 while all(proxy.cut_reply_of for proxy in proxies):
                     await asyncio.sleep(0.02)
         for proxy in proxies:
@@ -162,8 +166,8 @@ class Troubles:
         done = sum(proxy.cut for proxy in proxies) - before
         if done:
             self.cuts[statement.decode().rpartition(".")[2]] += done
-        if done or chance.random() < 0.5:
-            left.pop()  # otherwise once more: perhaps nobody had anything to do
+        if done or statement not in FIRST[kind]:
+            left.pop()
 
     async def _black_hole(self, chance: random.Random, _: str) -> None:
         """Let a member's connections to Postgres fall silent; then they are reset."""
