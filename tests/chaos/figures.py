@@ -50,4 +50,4 @@ def print_figures(
 
 
 def _shown(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=str)) or "none"

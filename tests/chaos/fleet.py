@@ -134,6 +134,10 @@ class Fleet:
 
     async def stop(self) -> None:
         """Tell every member to stop and wait for its end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                while not all(member.ready for member in self.members):
+                    await asyncio.sleep(0.1)
         self._over = True
         for member in self.members:
             self.signal(member, signal.SIGTERM)

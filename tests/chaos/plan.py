@@ -76,9 +76,9 @@ def short(seed: int) -> Plan:
         kill_every=8,
         cut_every=0.3,
         hole_every=11,
-        freeze_every=13,
+        freeze_every=20,
         engine_every=4,
-        failpoints=2,
+        failpoints=1,
         settle=60,
         lease=3.0,
     )
@@ -88,12 +88,12 @@ def full(seed: int) -> Plan:
     """Return the run of about ten minutes."""
     return Plan(
         seed=seed,
-        jobs=2400,
+        jobs=2000,
         tenants=20,
         users=10,
         apis=3,
         workers=4,
-        seconds=500,
+        seconds=420,
         outages=10,
         kill_every=8,
         cut_every=0.7,
@@ -102,6 +102,6 @@ def full(seed: int) -> Plan:
         forget_every=25,
         engine_every=6,
         failpoints=20,
-        settle=300,
+        settle=600,
         lease=6.0,
     )

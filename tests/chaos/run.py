@@ -17,7 +17,7 @@ from genjobs.domain.plans import DefaultLimits
 from genjobs.testing import a_key_record, a_key_text, a_tenant_id
 from genjobs.testing.clock import BEGINNING
 from tests.attack_server import AttackServer
-from tests.chaos import checks
+from tests.chaos import checks, file_checks
 from tests.chaos.cluster import POSTGRES_AWAY, Cluster, open_cluster
 from tests.chaos.figures import print_figures, struck
 from tests.chaos.fleet import open_fleet
@@ -71,8 +71,8 @@ async def run(plan: Plan, folder: Path) -> checks.Verdict:
         await checks.check_links(verdict, load, jobs)
         await fleet.stop()
         await checks.check_attempts(verdict, cluster, fleet)
-        store = await checks.open_store(folder / "artifacts")
-        await checks.check_files(verdict, cluster, load, jobs, store)
+        store = file_checks.open_store(folder / "artifacts")
+        await file_checks.check_files(verdict, cluster, load, jobs, store)
         checks.check_logs(verdict, cluster, fleet)
         checks.check_trouble(verdict, plan, troubles.cuts, struck(fleet))
         marks.append(time.monotonic())
@@ -171,7 +171,8 @@ async def _long_outage(
     """
     Stop Postgres for three leases while renders go on that outlast it.
 
-    Nothing else is done to anybody meanwhile; nobody may lose an attempt for it.
+    Nothing else is done to anybody meanwhile; nobody may lose an attempt for it. Then, in the same
+    peace, a worker comes back to a job that another one has by now.
     """
     away, fleet, cluster = 3 * plan.lease, troubles.fleet, troubles.cluster
     with troubles.truce():
@@ -204,7 +205,10 @@ async def _long_outage(
                     row["end_reason"] in {None, "completed"},
                     f"attempt {attempt} of {job_id} was {row['end_reason']} for the outage",
                 )
+        back = await troubles.freeze()
+        await asyncio.sleep(plan.lease)  # whatever the worker that came back has to say is said
     verdict.counts["renders through the long outage"] = kept
+    verdict.counts["fence tried in peace"] = back
 
 
 async def _rendering(

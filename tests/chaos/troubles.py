@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import asyncpg
 import httpx
 
 from genjobs.domain.ids import parse_job_id
@@ -43,6 +42,8 @@ STATEMENTS = {
         b"genjobs.begin_tick",
     ),
 }
+#: Those that no run may be without.
+FIRST = {"worker": (b"genjobs.start_attempt", b"genjobs.end_execution"), "serve": ()}
 #: What a ComfyUI is told to do wrong.
 FAULTS: tuple[dict[str, object], ...] = (
     {"die_at": "now"},
@@ -145,7 +146,7 @@ class Troubles:
     async def _cut(self, chance: random.Random, name: str) -> None:
         """Cut the next answer to a statement off, whichever of those who make it is first."""
         kind = name.removeprefix("cuts ")
-        left = self._statements.setdefault(kind, [])
+        left = self._statements.setdefault(kind, list(FIRST[kind]))
         if not left:
             left += chance.sample(STATEMENTS[kind], k=len(STATEMENTS[kind]))
         statement = left[-1]
@@ -154,7 +155,9 @@ class Troubles:
         for proxy in proxies:
             proxy.cut_reply_of = statement
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CUT_SECONDS):
+            async with asyncio.timeout(
+                3 * _CUT_SECONDS if statement in FIRST[kind] else _CUT_SECONDS
+            ):
                 while all(proxy.cut_reply_of for proxy in proxies):
                     await asyncio.sleep(0.02)
         for proxy in proxies:
@@ -163,8 +166,8 @@ class Troubles:
         done = sum(proxy.cut for proxy in proxies) - before
         if done:
             self.cuts[statement.decode().rpartition(".")[2]] += done
-        if done or chance.random() < 0.5:
-            left.pop()  # otherwise once more: perhaps nobody had anything to do
+        if done or statement not in FIRST[kind]:
+            left.pop()
 
     async def _black_hole(self, chance: random.Random, _: str) -> None:
         """Let a member's connections to Postgres fall silent; then they are reset."""
@@ -189,40 +192,46 @@ class Troubles:
             member.proxy.forget()
             self.done[f"connections of {member.kind} forgotten"] += 1
 
-    async def _freeze(self, chance: random.Random, _: str) -> None:
-        """Stop a worker in a render until another has its job, and let it go on."""
+    async def _freeze(self, _: random.Random, __: str) -> None:
+        await self.freeze()
+
+    async def freeze(self) -> bool:
+        """
+        Stop a worker in a render until another renders its job, and let it go on.
+
+        Return whether it came to that.
+        """
         lease = self.plan.lease
-        job = await self.lasting(1.5 * lease)
-        held = await self._holder(job, lambda row: row["phase"] == "rendering", 2 * lease)
+        job = await self.lasting(2 * lease)
+        held = await self._renderer(job, 0, 4 * lease)
         member = next((it for it in self.fleet.of("worker") if held and it.pid == held[1]), None)
         if held is None or member is None or member.name in self._busy:
-            return
+            return False
         self._busy.add(member.name)
         harm = self.fleet.harm(member, "frozen")
         self.fleet.signal(member, signal.SIGSTOP)
         try:
-            taken = await self._holder(job, lambda row: row["attempt"] > held[0], 4 * lease)
+            taken = await self._renderer(job, held[0], 6 * lease)
         finally:
             self.fleet.signal(member, signal.SIGCONT)
             self._over(member, harm)
         self.done["frozen worker" + (", came back to a job of another's" if taken else "")] += 1
+        return taken is not None
 
-    async def _holder(
-        self, job: str, wanted: Callable[[asyncpg.Record], bool], seconds: float
-    ) -> tuple[int, int] | None:
-        """Return attempt and pid of who runs a job, once that is as wanted; None if never."""
+    async def _renderer(self, job: str, after: int, seconds: float) -> tuple[int, int] | None:
+        """Return attempt and pid of who renders a job in a later attempt; None if nobody does."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
                     with contextlib.suppress(OSError, *POSTGRES_AWAY):
                         rows = await self.cluster.rows(
-                            "SELECT attempt, phase, call_id FROM genjobs.slots"
-                            " WHERE job_id = $1 AND execution_id IS NOT NULL",
+                            "SELECT attempt, call_id FROM genjobs.slots WHERE job_id = $1"
+                            " AND attempt > $2 AND phase = 'rendering'",
                             parse_job_id(job),
+                            after,
                         )
-                        for row in rows:
-                            if wanted(row):
-                                return row["attempt"], int(row["call_id"].rpartition(":")[2])
+                        if rows:
+                            return rows[0]["attempt"], int(rows[0]["call_id"].rpartition(":")[2])
                     await asyncio.sleep(0.1)
         return None
 
