@@ -214,12 +214,21 @@ async def test_credentials_and_limits_are_out_of_reach(
         await connection.close()
 
 
-async def test_one_function_alone_has_the_owners_rights(database: Database) -> None:
+#: Functions that run with the owner's rights, and who may call them.
+_DEFINERS = {"find_key": "genjobs_api", "drop_tombstones": "genjobs_worker"}
+
+
+async def test_few_functions_have_the_owners_rights(database: Database) -> None:
     rows = await database.execute(
-        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef "
-        "AND pronamespace = 'genjobs'::regnamespace"
+        "SELECT proname, proconfig, array(SELECT r.rolname::text FROM pg_roles r "
+        " WHERE r.rolname IN ('genjobs_api', 'genjobs_worker') "
+        " AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) AS callers "
+        "FROM pg_proc p WHERE prosecdef AND pronamespace = 'genjobs'::regnamespace"
     )
-    assert [tuple(row) for row in rows] == [("find_key", ["search_path=pg_catalog, pg_temp"])]
+    assert {row["proname"]: row["callers"] for row in rows} == {
+        name: [caller] for name, caller in _DEFINERS.items()
+    }
+    assert all(row["proconfig"] == ["search_path=pg_catalog, pg_temp"] for row in rows)
 
 
 async def test_tenants_that_take_turns_on_one_connection_do_not_meet(

@@ -157,6 +157,7 @@ class LimitsOut(BaseModel):
     bytes_per_day: int | None
     max_priority: int | None
     max_run_seconds: float | None
+    retention_seconds: float | None
     max_retention_seconds: float | None
     weight: float
     browser_writes: bool

@@ -22,6 +22,7 @@ from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
+from genjobs.application.purge import PurgeFiles
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.recording import Recorder
 from genjobs.application.renderer import Renderer
@@ -177,6 +178,7 @@ async def build_ingester(adapters: Adapters) -> Ingester:
 async def build_supervisor(adapters: Adapters) -> Supervise:
     """Return the supervisor."""
     supervision, clock = await adapters.supervision(), adapters.clock()
+    artifacts = await adapters.artifacts()
     return Supervise(
         ledger=await adapters.ledger(),
         ingests=await adapters.ingests(),
@@ -187,9 +189,8 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
             clock=clock,
             patience=Patience.of(adapters.settings.deadlines()),
         ),
-        sweep=SweepFiles(
-            artifacts=await adapters.artifacts(), supervision=supervision, clock=clock
-        ),
+        purge=PurgeFiles(artifacts=artifacts, retention=await adapters.retention(), clock=clock),
+        sweep=SweepFiles(artifacts=artifacts, supervision=supervision, clock=clock),
         clock=clock,
         signals=adapters.signals(),
     )

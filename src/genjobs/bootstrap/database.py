@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         JobLedger,
         JobStore,
         KeyDirectory,
+        RetentionLedger,
         Supervision,
         TenantDirectory,
     )
@@ -87,6 +88,15 @@ class DatabaseAdapters(Opened):
         pool = await self._worker_pool()
         return self._once(
             "supervision", lambda: PostgresSupervision(pool, self.settings.deadlines())
+        )
+
+    async def retention(self) -> RetentionLedger:
+        """Return what is due for removal."""
+        from genjobs.adapters.postgres import PostgresRetention
+
+        pool = await self._worker_pool()
+        return self._once(
+            "retention", lambda: PostgresRetention(pool, self.settings.retention_rules())
         )
 
     async def ingests(self) -> IngestLedger:

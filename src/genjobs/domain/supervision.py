@@ -94,3 +94,6 @@ class Deeds:
     escalations: int = 0
     drift: int = 0
     swept_files: int = 0
+    purged_inputs: int = 0
+    purged_jobs: int = 0
+    purged_rows: int = 0

@@ -33,6 +33,7 @@ from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
@@ -52,6 +53,7 @@ __all__ = [
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemoryRetention",
     "MemorySupervision",
     "MemoryTenantAdministration",
     "MemoryTenantDirectory",

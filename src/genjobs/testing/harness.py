@@ -36,6 +36,7 @@ from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
@@ -110,6 +111,10 @@ class FakeAdapters(Adapters):
     async def supervision(self) -> MemorySupervision:
         """Return what supervisors share, in memory."""
         return MemorySupervision(self.fake_jobs)
+
+    async def retention(self) -> MemoryRetention:
+        """Return what is due for removal, in memory."""
+        return MemoryRetention(self.fake_jobs, self.settings.retention_rules())
 
     def workers(self) -> MemoryWorkerControl:
         """Return workers that only pretend to be processes."""

@@ -83,6 +83,8 @@ class Row:
     version: int = 1
     charged: int = 0
     spared: int = 0
+    inputs_purged_at: datetime | None = None
+    purge_taken_until: datetime | None = None
     slot: Slot | None = None
     #: Attempt and execution to how it ended, for repeats after a lost answer.
     ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)

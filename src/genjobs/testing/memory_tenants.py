@@ -160,6 +160,11 @@ def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, t
     for limits in both:
         if limits.max_priority is not None and job.priority > limits.max_priority:
             raise PlanLimit(pointer="/priority")
+    tenant, user = both
+    seconds = user.retention_seconds if user.retention_seconds else tenant.retention_seconds
+    retention = job.retention
+    if seconds is not None and not job.retention_asked:
+        retention = timedelta(seconds=seconds)
     found = []
     for name, value, asked, most in (
         (
@@ -170,7 +175,7 @@ def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, t
         ),
         (
             "retention_seconds",
-            job.retention,
+            retention,
             job.retention_asked,
             [limits.max_retention_seconds for limits in both],
         ),

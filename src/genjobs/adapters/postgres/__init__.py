@@ -12,6 +12,7 @@ from genjobs.adapters.postgres.notices import (
     carries_notices,
 )
 from genjobs.adapters.postgres.pool import Pool, open_pool
+from genjobs.adapters.postgres.retention import PostgresRetention
 from genjobs.adapters.postgres.supervision import PostgresSupervision
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "PostgresJobLedger",
     "PostgresJobStore",
     "PostgresKeyDirectory",
+    "PostgresRetention",
     "PostgresSupervision",
     "PostgresTenantDirectory",
     "carries_notices",

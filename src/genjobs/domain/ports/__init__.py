@@ -53,6 +53,7 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
     Supervision,
     WorkerControl,
@@ -87,6 +88,7 @@ __all__ = [
     "PublicKeyReader",
     "Rendered",
     "Resolver",
+    "RetentionLedger",
     "Retirement",
     "Signals",
     "SignedFile",

@@ -207,10 +207,15 @@ class Overview:
     paused: bool = False
     #: Since the last tick of any supervisor; None when there was none.
     last_tick_seconds: float | None = None
+    #: How long ago the retention ended of the job that should have been purged first.
+    purge_overdue_seconds: float | None = None
     #: Sums of all ticks: attempts and ingests rescued, cancels escalated, wrong counts mended,
-    #: files swept.
+    #: files swept; jobs whose inputs went, that were purged, whose rows went.
     rescues: int = 0
     ingest_rescues: int = 0
     escalations: int = 0
     drift: int = 0
     swept_files: int = 0
+    purged_inputs: int = 0
+    purged_jobs: int = 0
+    purged_rows: int = 0

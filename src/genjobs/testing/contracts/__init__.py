@@ -36,6 +36,12 @@ from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
+from genjobs.testing.contracts.retention import (
+    RETENTION_RULES,
+    RetentionBackend,
+    RetentionContract,
+    RetentionOutageContract,
+)
 from genjobs.testing.contracts.signed_files import SignedFilesContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
@@ -57,6 +63,7 @@ from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerCo
 
 __all__ = [
     "INGEST_RULES",
+    "RETENTION_RULES",
     "AdministrationBackend",
     "AdministrationContract",
     "Arrangement",
@@ -88,6 +95,9 @@ __all__ = [
     "PlansContract",
     "Publish",
     "ResolverContract",
+    "RetentionBackend",
+    "RetentionContract",
+    "RetentionOutageContract",
     "SignalsContract",
     "SignedFilesContract",
     "SignedUrlContract",

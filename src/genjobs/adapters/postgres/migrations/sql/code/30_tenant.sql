@@ -92,7 +92,13 @@ BEGIN
     END IF;
     v_longest := least((v_tenant_limits ->> 'max_retention_seconds')::float8,
                        (v_user_limits ->> 'max_retention_seconds')::float8);
-    retention := least(p_retention, interval '1 second' * v_longest);
+    retention := p_retention;
+    IF NOT p_retention_asked THEN
+        retention := coalesce(interval '1 second' * coalesce(
+            (v_user_limits ->> 'retention_seconds')::float8,
+            (v_tenant_limits ->> 'retention_seconds')::float8), p_retention);
+    END IF;
+    retention := least(retention, interval '1 second' * v_longest);
     IF p_retention_asked AND retention < p_retention THEN
         what := coalesce(what, 'retention_seconds');
     END IF;

@@ -70,7 +70,7 @@ GRANT INSERT ON genjobs.attempts TO genjobs_worker;
 GRANT UPDATE, DELETE ON genjobs.ingests, genjobs.ingest_turns, genjobs.user_load
     TO genjobs_worker;
 GRANT SELECT, UPDATE, DELETE ON genjobs.idempotency TO genjobs_worker;
-GRANT SELECT ON genjobs.workflows TO genjobs_worker;
+GRANT SELECT, DELETE ON genjobs.workflows TO genjobs_worker;
 GRANT USAGE ON SEQUENCE genjobs.ingest_turn, genjobs.dispatch_turn TO genjobs_worker;
 GRANT EXECUTE ON FUNCTION
     genjobs.dispatch, genjobs.end_pauses, genjobs.start_attempt, genjobs.requeue,
@@ -83,5 +83,6 @@ GRANT EXECUTE ON FUNCTION
     genjobs.end_attempt, genjobs.lock_turn, genjobs.drop_ingest, genjobs.in_grace,
     genjobs.begin_tick, genjobs.end_tick, genjobs.recount_next, genjobs.pause_dispatch,
     genjobs.resume_dispatch, genjobs.take_sweep, genjobs.keep_sweep, genjobs.lose_attempt,
-    genjobs.take_silent, genjobs.end_silent
+    genjobs.take_silent, genjobs.end_silent, genjobs.take_inputs, genjobs.take_ended,
+    genjobs.inputs_gone, genjobs.ended_gone, genjobs.drop_tombstones
 TO genjobs_worker;
