@@ -26,6 +26,10 @@ class Budget:
     def __bool__(self) -> bool:
         return self.seconds() > 0
 
+    def limit(self) -> asyncio.Timeout:
+        """Return a limit that ends a block, by ``TimeoutError``, once nothing is left."""
+        return asyncio.timeout_at(self._until)
+
     def seconds(self) -> float:
         """Return how much is left, in seconds; never below 0."""
         return max(0.0, self._until - asyncio.get_running_loop().time())

@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.purge import PurgeFiles
 from genjobs.application.sweep import SweepFiles
@@ -61,6 +62,8 @@ class Tick:
     drift: int
     #: Files without a job, removed.
     swept: int
+    #: Jobs removed for erasures.
+    erased: int
     purged: Purged
     pruned: Pruned
     overview: Overview
@@ -74,6 +77,7 @@ class Supervise:
     ingests: IngestLedger
     supervision: Supervision
     escalate: EscalateCancels
+    erase: EraseWhatIsAsked
     purge: PurgeFiles
     sweep: SweepFiles
     clock: Clock
@@ -103,6 +107,7 @@ class Supervise:
             self.signals.wake()
         drift = await self._recount()
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
+        erased = await self.erase()
         purged = await self.purge()
         swept = await self._sweep()
         await self._add_up(
@@ -112,6 +117,7 @@ class Supervise:
                 escalations=escalated,
                 drift=drift,
                 swept_files=swept,
+                erased_jobs=erased,
                 purged_inputs=purged.inputs,
                 purged_jobs=purged.jobs,
                 purged_rows=purged.rows,
@@ -127,6 +133,7 @@ class Supervise:
             ingest_backlog=await self.ingests.backlog(),
             drift=drift,
             swept=swept,
+            erased=erased,
             purged=purged,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),

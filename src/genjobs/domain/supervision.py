@@ -97,3 +97,5 @@ class Deeds:
     purged_inputs: int = 0
     purged_jobs: int = 0
     purged_rows: int = 0
+    erased_jobs: int = 0
+    lost_files: int = 0

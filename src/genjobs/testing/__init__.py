@@ -31,6 +31,7 @@ from genjobs.testing.memory_administration import (
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
+from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
 from genjobs.testing.memory_retention import MemoryRetention
@@ -48,6 +49,8 @@ __all__ = [
     "MemoryArtifactStore",
     "MemoryCancelNotices",
     "MemoryCredentialAdministration",
+    "MemoryErasureLedger",
+    "MemoryErasures",
     "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",

@@ -45,5 +45,9 @@ def overview(jobs: MemoryJobs, now: datetime) -> Overview:
             for row in rows
             if row.job.purged_at is None and (until := kept_until(row.job)) and until <= now
         ),
+        open_erasures=sum(row.owner is not None for row in jobs.erasures.values()),
+        oldest_erasure_seconds=age(
+            row.receipt.requested_at for row in jobs.erasures.values() if row.owner is not None
+        ),
         **dataclasses.asdict(shared.deeds),
     )

@@ -103,6 +103,11 @@ class MemoryTenants:
         """Return the counts of a tenant or a user."""
         return self._counts.setdefault(of, Counts())
 
+    def forget(self, owner: Owner) -> None:
+        """Forget what a user has used, and their plan."""
+        self._counts.pop(owner, None)
+        self.plans_of_users.pop(owner, None)
+
     def tenant_limits(self, tenant_id: TenantId) -> Limits:
         """Return the limits of a tenant as a whole."""
         return self.defaults.tenant.changed_by(self.rules(tenant_id).limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genjobs.adapters.postgres.access import PostgresKeyDirectory, PostgresTenantDirectory
+from genjobs.adapters.postgres.erasures import PostgresErasureLedger, PostgresErasures
 from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
 from genjobs.adapters.postgres.job_store import PostgresJobStore
@@ -19,6 +20,8 @@ __all__ = [
     "HeartbeatOnly",
     "Pool",
     "PostgresCancelNotices",
+    "PostgresErasureLedger",
+    "PostgresErasures",
     "PostgresIngestLedger",
     "PostgresJobLedger",
     "PostgresJobStore",

@@ -36,6 +36,7 @@ from genjobs.domain.ports.engine import (
     StopSignal,
     WorkflowEngine,
 )
+from genjobs.domain.ports.erasures import ErasureLedger, ErasureStore
 from genjobs.domain.ports.ingests import IngestLedger
 from genjobs.domain.ports.jobs import (
     JobLedger,
@@ -73,6 +74,8 @@ __all__ = [
     "CredentialAdministration",
     "EngineFile",
     "EngineKeeper",
+    "ErasureLedger",
+    "ErasureStore",
     "IdSource",
     "IngestLedger",
     "JobLedger",

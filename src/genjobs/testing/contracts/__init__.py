@@ -25,6 +25,8 @@ from genjobs.testing.contracts.care import CancelNoticesContract, EngineKeeperCo
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
+from genjobs.testing.contracts.erasure_backend import ErasureBackend
+from genjobs.testing.contracts.erasures import ErasureContract, ErasureOutageContract
 from genjobs.testing.contracts.ingest_backend import INGEST_RULES, IngestBackend
 from genjobs.testing.contracts.ingest_ledger import IngestLedgerContract
 from genjobs.testing.contracts.inspection import MediaInspectorContract
@@ -77,6 +79,9 @@ __all__ = [
     "EngineContract",
     "EngineKeeperContract",
     "EngineOutageContract",
+    "ErasureBackend",
+    "ErasureContract",
+    "ErasureOutageContract",
     "Fetch",
     "Fetched",
     "IdSourceContract",

@@ -7,7 +7,7 @@ from alembic import op
 from genjobs.adapters.postgres.migrations import run_script
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

@@ -10,7 +10,7 @@ CREATE FUNCTION genjobs.create_job(
     p_metadata jsonb, p_now timestamptz, p_queue_timeout interval, p_run_timeout interval,
     p_run_asked boolean, p_retention interval, p_retention_asked boolean, p_key text,
     p_fingerprint bytea, p_key_life interval, p_sources jsonb, p_ingest_deadline timestamptz,
-    p_plan text, p_bytes bigint, p_tenant_limits jsonb, p_user_limits jsonb
+    p_plan text, p_bytes bigint, p_tenant_limits jsonb, p_user_limits jsonb, p_uploads uuid[]
 ) RETURNS TABLE (
     outcome text, job_id uuid, queue_position bigint, run_timeout interval, retention interval,
     whose text, what text, retry_after double precision,
@@ -41,6 +41,11 @@ BEGIN
     WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         outcome := 'no_tenant';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    IF genjobs.being_erased(p_tenant, p_user) THEN
+        outcome := 'being_erased';
         RETURN NEXT;
         RETURN;
     END IF;
@@ -128,6 +133,15 @@ BEGIN
         RETURN;
     END IF;
 
+    -- The submit looked them up; what has left since, or is not the user's, is not there.
+    IF p_uploads IS NOT NULL
+        AND genjobs.lock_uploads(p_tenant, p_user, p_uploads, p_now) < cardinality(p_uploads)
+    THEN
+        outcome := 'unknown_upload';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
     IF v_user.user_id IS NULL THEN
         INSERT INTO genjobs.user_load (tenant_id, user_id, served)
         VALUES (p_tenant, p_user, genjobs.first_turn());
@@ -179,6 +193,9 @@ BEGIN
     );
     INSERT INTO genjobs.workflows (tenant_id, job_id, document)
     VALUES (p_tenant, p_id, p_document);
+    IF p_uploads IS NOT NULL THEN
+        PERFORM genjobs.use_uploads(p_tenant, p_user, p_id, p_uploads);
+    END IF;
     outcome := 'created';
     job_id := p_id;
     IF p_sources IS NULL THEN

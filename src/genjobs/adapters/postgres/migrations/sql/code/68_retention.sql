@@ -30,6 +30,28 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
     RETURNING tenant_id, user_id, id, inputs;
 $$;
 
+-- Let jobs refer to no upload any more. Before any job is locked: loads and uploads come first.
+CREATE FUNCTION genjobs.release_all_uploads(p_tenants uuid[], p_jobs uuid[], p_now timestamptz)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_use record;
+    v_locked boolean := false;
+BEGIN
+    FOR v_use IN
+        SELECT DISTINCT s.tenant_id, s.job_id FROM unnest(p_tenants, p_jobs) AS j (tenant_id, id)
+        JOIN genjobs.upload_uses s ON s.tenant_id = j.tenant_id AND s.job_id = j.id
+        ORDER BY 1, 2
+    LOOP
+        IF NOT v_locked THEN
+            PERFORM genjobs.lock_many_loads();
+            v_locked := true;
+        END IF;
+        PERFORM genjobs.lock_load(v_use.tenant_id);
+        PERFORM genjobs.release_uploads(v_use.tenant_id, v_use.job_id, p_now);
+    END LOOP;
+END $$;
+
 -- Say of jobs whose inputs are gone that they are; return of how many.
 CREATE FUNCTION genjobs.inputs_gone(p_tenants uuid[], p_jobs uuid[], p_now timestamptz)
 RETURNS bigint
@@ -37,6 +59,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_done bigint := 0;
 BEGIN
+    PERFORM genjobs.release_all_uploads(p_tenants, p_jobs, p_now);
     FOR i IN 1..cardinality(p_jobs) LOOP
         UPDATE genjobs.jobs SET
             inputs = '[]', inputs_purged_at = p_now, purge_taken_until = NULL
@@ -56,6 +79,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_done bigint := 0;
 BEGIN
+    PERFORM genjobs.release_all_uploads(p_tenants, p_jobs, p_now);
     FOR i IN 1..cardinality(p_jobs) LOOP
         UPDATE genjobs.jobs SET
             inputs = '[]', outputs = '[]', metadata = '{}',
