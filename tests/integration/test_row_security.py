@@ -56,8 +56,8 @@ async def owners(database: Database) -> tuple[Owner, Owner]:
             )
             await database.execute(
                 "INSERT INTO genjobs.erasures (tenant_id, id, whole_user, user_id, requested_at, "
-                "due_at) VALUES ($1, gen_random_uuid(), true, $2, now(), now())",
-                *(owner.tenant_id, owner.user_id),
+                "due_at) VALUES ($1, gen_random_uuid(), true, 'u_erased', now(), now())",
+                owner.tenant_id,
             )
             await database.execute(
                 "INSERT INTO genjobs.missing_files "
