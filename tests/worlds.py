@@ -124,6 +124,7 @@ class PostgresAdapters(FakeAdapters):
     tenants = Adapters.tenants  # type: ignore[assignment]
     ingests = Adapters.ingests  # type: ignore[assignment]
     supervision = Adapters.supervision  # type: ignore[assignment]
+    reconciliation = Adapters.reconciliation  # type: ignore[assignment]
     retention = Adapters.retention  # type: ignore[assignment]
     erasures = Adapters.erasures  # type: ignore[assignment]
     erasure_ledger = Adapters.erasure_ledger  # type: ignore[assignment]

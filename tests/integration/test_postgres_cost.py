@@ -11,16 +11,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from genjobs.adapters.postgres import (
+    PostgresErasureLedger,
+    PostgresErasures,
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
     PostgresKeyDirectory,
+    PostgresReconciliation,
     PostgresRetention,
     PostgresTenantDirectory,
     administration,
@@ -29,11 +32,13 @@ from genjobs.adapters.postgres import (
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
 from genjobs.domain.attempts import Beat, Execution, Failed
 from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.ids import ExecutionId, JobId, TenantId
+from genjobs.domain.erasure import Erasing
+from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId
 from genjobs.domain.ingests import IngestExecution, IngestRules
 from genjobs.domain.job import Idempotency, JobError, JobQuery, Timings
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.reconciliation import JobPlace
 from genjobs.domain.retention import RetentionRules
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing import a_new_job
@@ -49,6 +54,7 @@ WHERE c.relnamespace = 'genjobs'::regnamespace AND c.relkind IN ('r', 'i')
 DAY = timedelta(days=1)
 _BIG = TenantId(BIG)
 _HUGE_USER = Owner(tenant_id=_BIG, user_id="u_0")
+_ERASING = Erasing(id=ErasureId(UUID(int=1)), owner=_HUGE_USER, job_id=None, requested_at=NOW)
 _ERROR = JobError(code="node_error", message="No.")
 
 
@@ -61,6 +67,9 @@ class OneTransaction:
         self.ledger = PostgresJobLedger(self, Deadlines())  # type: ignore[arg-type]
         self.ingests = PostgresIngestLedger(self, IngestRules())  # type: ignore[arg-type]
         self.retention = PostgresRetention(self, RetentionRules())  # type: ignore[arg-type]
+        self.reconciliation = PostgresReconciliation(self)  # type: ignore[arg-type]
+        self.erasures = PostgresErasures(self)  # type: ignore[arg-type]
+        self.erasing = PostgresErasureLedger(self, RetentionRules())  # type: ignore[arg-type]
         self.keys = PostgresKeyDirectory(self)  # type: ignore[arg-type]
         self.directory = PostgresTenantDirectory(self, DefaultLimits())  # type: ignore[arg-type]
 
@@ -148,6 +157,11 @@ _API: dict[str, tuple[Step, Step, int]] = {
     "usage": (_nothing, lambda t: t.directory.usage(_REACH, now=NOW), 10),
     "standing": (_nothing, lambda t: t.directory.standing(_HUGE_USER), 10),
     "narrowing": (_nothing, lambda t: t.directory.narrowing(_BIG), 10),
+    "begin erasure": (
+        _nothing,
+        lambda t: t.erasures.begin_user(_HUGE_USER, ErasureId(uuid4()), now=NOW),
+        60,
+    ),
     "find key": (_nothing, lambda t: t.keys.find_key("kt7"), 10),
     "touch keys": (_nothing, lambda t: t.keys.touch({"kt0": (_BIG, NOW)}), 10),
 }
@@ -237,6 +251,18 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
         lambda t, _: t.retention.drop_tombstones(now=NOW + 90 * DAY, limit=5),
         60,
     ),
+    "take erasures": (_nothing, lambda t: t.erasing.take(now=NOW, limit=5), 10),
+    # Five indexes hold the jobs that have not ended; the pauses of all tenants are looked through.
+    "open jobs of a user": (_nothing, lambda t: t.erasing.open_jobs(_ERASING, limit=5), 5000),
+    "jobs of a user": (_nothing, lambda t: t.erasing.jobs(_ERASING, limit=5), 60),
+    "keys of a user": (_nothing, lambda t: t.erasing.keys_gone(_ERASING, limit=5), 60),
+    "uploads of a user": (_nothing, lambda t: t.erasing.uploads(_ERASING, now=NOW, limit=5), 60),
+    "files that are named": (
+        _nothing,
+        lambda t: t.reconciliation.named(JobPlace(tenant_id=_BIG), limit=50),
+        120,
+    ),
+    "missing files": (_nothing, lambda t: t.reconciliation.missing_since(NOW, limit=50), 10),
     "backlog": (_nothing, lambda t: t.ingests.backlog(), 10_000),
 }
 

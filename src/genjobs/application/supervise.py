@@ -21,6 +21,7 @@ import structlog
 from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.purge import PurgeFiles
+from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.errors import Unavailable
@@ -34,6 +35,7 @@ from genjobs.domain.ports import (
     Signals,
     Supervision,
 )
+from genjobs.domain.reconciliation import Reconciled
 from genjobs.domain.retention import Purged
 from genjobs.domain.supervision import Deeds
 
@@ -65,6 +67,7 @@ class Tick:
     #: Jobs removed for erasures.
     erased: int
     purged: Purged
+    reconciled: Reconciled
     pruned: Pruned
     overview: Overview
 
@@ -79,6 +82,7 @@ class Supervise:
     escalate: EscalateCancels
     erase: EraseWhatIsAsked
     purge: PurgeFiles
+    reconcile: ReconcileFiles
     sweep: SweepFiles
     clock: Clock
     signals: Signals
@@ -109,6 +113,7 @@ class Supervise:
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
         erased = await self.erase()
         purged = await self.purge()
+        reconciled = await self.reconcile()
         swept = await self._sweep()
         await self._add_up(
             Deeds(
@@ -118,6 +123,7 @@ class Supervise:
                 drift=drift,
                 swept_files=swept,
                 erased_jobs=erased,
+                lost_files=reconciled.lost,
                 purged_inputs=purged.inputs,
                 purged_jobs=purged.jobs,
                 purged_rows=purged.rows,
@@ -135,6 +141,7 @@ class Supervise:
             swept=swept,
             erased=erased,
             purged=purged,
+            reconciled=reconciled,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -199,7 +206,7 @@ class Supervise:
 def _line(tick: Tick) -> dict[str, object]:
     """Return what a tick's log line says."""
     said = dataclasses.asdict(tick)
-    for part in ("pruned", "purged"):
+    for part in ("pruned", "purged", "reconciled"):
         said |= {f"{part}_{name}": count for name, count in said.pop(part).items()}
     overview = said.pop("overview")
     for name in (

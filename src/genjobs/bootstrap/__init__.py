@@ -26,6 +26,7 @@ from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
 from genjobs.application.purge import PurgeFiles
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
+from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.recording import Recorder
 from genjobs.application.renderer import Renderer
 from genjobs.application.run import RunJob
@@ -202,6 +203,9 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
             settle=adapters.settings.deadlines().lease,
         ),
         purge=PurgeFiles(artifacts=artifacts, retention=await adapters.retention(), clock=clock),
+        reconcile=ReconcileFiles(
+            artifacts=artifacts, reconciliation=await adapters.reconciliation(), clock=clock
+        ),
         sweep=SweepFiles(artifacts=artifacts, supervision=supervision, clock=clock),
         clock=clock,
         signals=adapters.signals(),

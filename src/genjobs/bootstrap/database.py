@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         JobLedger,
         JobStore,
         KeyDirectory,
+        Reconciliation,
         RetentionLedger,
         Supervision,
         TenantDirectory,
@@ -117,6 +118,13 @@ class DatabaseAdapters(Opened):
         return self._once(
             "retention", lambda: PostgresRetention(pool, self.settings.retention_rules())
         )
+
+    async def reconciliation(self) -> Reconciliation:
+        """Return what rows name."""
+        from genjobs.adapters.postgres import PostgresReconciliation
+
+        pool = await self._worker_pool()
+        return self._once("reconciliation", lambda: PostgresReconciliation(pool))
 
     async def ingests(self) -> IngestLedger:
         """Return the ingests of all tenants."""

@@ -34,6 +34,7 @@ from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_reconciliation import MemoryReconciliation
 from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
@@ -56,6 +57,7 @@ __all__ = [
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemoryReconciliation",
     "MemoryRetention",
     "MemorySupervision",
     "MemoryTenantAdministration",

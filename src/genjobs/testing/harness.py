@@ -37,6 +37,7 @@ from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_reconciliation import MemoryReconciliation
 from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
@@ -116,6 +117,10 @@ class FakeAdapters(Adapters):
     async def retention(self) -> MemoryRetention:
         """Return what is due for removal, in memory."""
         return MemoryRetention(self.fake_jobs, self.settings.retention_rules())
+
+    async def reconciliation(self) -> MemoryReconciliation:
+        """Return what rows name, in memory."""
+        return MemoryReconciliation(self.fake_jobs)
 
     async def erasures(self) -> MemoryErasures:
         """Return the tenant's side of erasures, in memory."""

@@ -16,6 +16,7 @@ from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobEvent, JobStatus, after
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.reconciliation import JobPlace, MissingFile
 from genjobs.domain.supervision import Deeds
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing.memory_tenants import MemoryTenants
@@ -46,6 +47,8 @@ class Shared:
     recounted: int = 0
     swept: str = ""
     sweep_due: datetime | None = None
+    walked: JobPlace = field(default_factory=JobPlace)
+    walk_due: datetime | None = None
     deeds: Deeds = field(default_factory=Deeds)
 
     def lapsed(self, lease_expires_at: datetime | None, now: datetime) -> bool:
@@ -137,6 +140,8 @@ class MemoryJobs:
         #: Erasures, and the users who may not submit for one; of another module, which knows them.
         self._erasures: dict[ErasureId, Any] = {}
         self.erased_users: set[Owner] = set()
+        #: Files that are missing, and since when.
+        self._missing: dict[MissingFile, datetime] = {}
         self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
 
     @property
@@ -156,6 +161,12 @@ class MemoryJobs:
         """The erasures; as ``rows``."""
         self.reach()
         return self._erasures
+
+    @property
+    def missing(self) -> dict[MissingFile, datetime]:
+        """Files that are missing, and since when; as ``rows``."""
+        self.reach()
+        return self._missing
 
     @property
     def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId, datetime]]:

@@ -54,6 +54,7 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.reconciliation import Reconciliation
 from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
     Supervision,
@@ -89,6 +90,7 @@ __all__ = [
     "PictureSize",
     "Pruned",
     "PublicKeyReader",
+    "Reconciliation",
     "Rendered",
     "Resolver",
     "RetentionLedger",

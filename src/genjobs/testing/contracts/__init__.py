@@ -38,6 +38,11 @@ from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
+from genjobs.testing.contracts.reconciliation import (
+    ReconciliationBackend,
+    ReconciliationContract,
+    ReconciliationOutageContract,
+)
 from genjobs.testing.contracts.retention import (
     RETENTION_RULES,
     RetentionBackend,
@@ -99,6 +104,9 @@ __all__ = [
     "MediaProbeContract",
     "PlansContract",
     "Publish",
+    "ReconciliationBackend",
+    "ReconciliationContract",
+    "ReconciliationOutageContract",
     "ResolverContract",
     "RetentionBackend",
     "RetentionContract",
