@@ -128,6 +128,8 @@ class PostgresAdapters(FakeAdapters):
     retention = Adapters.retention  # type: ignore[assignment]
     erasures = Adapters.erasures  # type: ignore[assignment]
     erasure_ledger = Adapters.erasure_ledger  # type: ignore[assignment]
+    uploads = Adapters.uploads  # type: ignore[assignment]
+    upload_ledger = Adapters.upload_ledger  # type: ignore[assignment]
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from genjobs.adapters.postgres import (
     PostgresJobStore,
     PostgresReconciliation,
     PostgresRetention,
+    PostgresUploadLedger,
+    PostgresUploadStore,
     open_pool,
 )
 from genjobs.domain.deadlines import Deadlines
@@ -20,6 +22,8 @@ from genjobs.testing import (
     MemoryJobStore,
     MemoryReconciliation,
     MemoryRetention,
+    MemoryUploadLedger,
+    MemoryUploadStore,
     a_tenant_id,
 )
 from genjobs.testing.contracts import (
@@ -41,6 +45,8 @@ def memory() -> ReconciliationBackend:
         store=MemoryJobStore(data),
         ledger=MemoryJobLedger(data),
         retention=MemoryRetention(data, RETENTION_RULES),
+        uploads=MemoryUploadStore(data),
+        upload_ledger=MemoryUploadLedger(data),
         reconciliation=MemoryReconciliation(data),
         tenants=(a_tenant_id(), a_tenant_id()),
     )
@@ -56,6 +62,8 @@ async def postgres(database: Database) -> AsyncIterator[ReconciliationBackend]:
             store=PostgresJobStore(api),
             ledger=PostgresJobLedger(worker, Deadlines()),
             retention=PostgresRetention(worker, RETENTION_RULES),
+            uploads=PostgresUploadStore(api),
+            upload_ledger=PostgresUploadLedger(worker),
             reconciliation=PostgresReconciliation(worker),
             tenants=tenants,
         )

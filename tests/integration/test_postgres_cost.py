@@ -26,6 +26,8 @@ from genjobs.adapters.postgres import (
     PostgresReconciliation,
     PostgresRetention,
     PostgresTenantDirectory,
+    PostgresUploadLedger,
+    PostgresUploadStore,
     administration,
     migrate,
 )
@@ -41,8 +43,9 @@ from genjobs.domain.plans import DefaultLimits
 from genjobs.domain.reconciliation import JobPlace
 from genjobs.domain.retention import RetentionRules
 from genjobs.domain.tenancy import Owner, Reach
-from genjobs.testing import a_new_job
-from tests.integration.skewed import BIG, LATER, NOW, fill
+from genjobs.domain.uploads import UploadFile
+from genjobs.testing import a_new_job, an_upload
+from tests.integration.skewed import BIG, LATER, NOW, fill, upload_id
 from tests.postgres import Database, fresh_database
 
 _TOUCHED = """
@@ -71,6 +74,8 @@ class OneTransaction:
         self.erasures = PostgresErasures(self)  # type: ignore[arg-type]
         self.erasing = PostgresErasureLedger(self, RetentionRules())  # type: ignore[arg-type]
         self.keys = PostgresKeyDirectory(self)  # type: ignore[arg-type]
+        self.uploads = PostgresUploadStore(self)  # type: ignore[arg-type]
+        self.upload_ledger = PostgresUploadLedger(self)  # type: ignore[arg-type]
         self.directory = PostgresTenantDirectory(self, DefaultLimits())  # type: ignore[arg-type]
 
     async def rows(self, statement: str, *values: Any) -> list[asyncpg.Record]:
@@ -126,6 +131,8 @@ _TENANT = Reach(tenant_id=_BIG, user_id=None)
 _PAGE = JobQuery(limit=20)
 _KEY = Idempotency(key="key", fingerprint=b"f" * 32)
 _NEW = {"at": NOW, "key": "new"}
+#: Two of the 30,000 uploads of the tenant: one that is unused and one that jobs use.
+_UPLOADS = [an_upload(_HUGE_USER, upload_id=UUID(upload_id(n)), at=NOW) for n in (10, 11)]
 
 #: What is done before, what is counted, how much it may touch, and as whom.
 _API: dict[str, tuple[Step, Step, int]] = {
@@ -139,6 +146,21 @@ _API: dict[str, tuple[Step, Step, int]] = {
         _nothing,
         lambda t: t.store.create(a_new_job(_HUGE_USER, at=NOW, pending=["a.png"])),
         60,
+    ),
+    "create with uploads": (
+        _nothing,
+        lambda t: t.store.create(a_new_job(_HUGE_USER, at=NOW, uploads=_UPLOADS)),
+        60,
+    ),
+    "create an upload": (
+        _nothing,
+        lambda t: t.uploads.create(an_upload(_HUGE_USER, at=NOW)),
+        20,
+    ),
+    "find uploads": (
+        _nothing,
+        lambda t: t.uploads.find(_HUGE_USER, [item.id for item in _UPLOADS], now=NOW),
+        10,
     ),
     # A place in line is counted up to 1,000, and then told as that.
     "get": (OneTransaction.some_job, lambda t, job: t.store.get(_REACH, job), 1100),
@@ -263,6 +285,23 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
         120,
     ),
     "missing files": (_nothing, lambda t: t.reconciliation.missing_since(NOW, limit=50), 10),
+    "purge uploads": (_nothing, lambda t: t.upload_ledger.take(now=LATER, limit=5), 60),
+    "purge no upload": (_nothing, lambda t: t.upload_ledger.take(now=NOW, limit=5), 5),
+    "forget uploads": (
+        lambda t: t.upload_ledger.take(now=LATER, limit=5),
+        lambda t, files: t.upload_ledger.forget(files),
+        60,
+    ),
+    "orphans among uploads": (
+        _nothing,
+        lambda t: t.upload_ledger.orphans(
+            [
+                UploadFile(key=item.key, tenant_id=item.owner.tenant_id, upload_id=item.id)
+                for item in _UPLOADS
+            ]
+        ),
+        10,
+    ),
     "backlog": (_nothing, lambda t: t.ingests.backlog(), 10_000),
 }
 

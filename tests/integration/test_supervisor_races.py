@@ -13,11 +13,13 @@ from genjobs.adapters.postgres import (
     PostgresErasureLedger,
     PostgresReconciliation,
     PostgresRetention,
+    PostgresUploadLedger,
     administration,
 )
 from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.purge import PurgeFiles
+from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.supervise import Supervise
 from genjobs.application.sweep import SweepFiles
@@ -56,6 +58,7 @@ def _supervisor(world: JobWalk, pools: tuple[Pool, Pool]) -> Supervise:
     clock, shared = _WalkClock(world), world.supervision
     artifacts, rules = MemoryArtifactStore(), RetentionRules()
     _, worker = pools
+    uploads = PostgresUploadLedger(worker)
     return Supervise(
         ledger=world.ledger,
         ingests=world.ingests,
@@ -78,7 +81,8 @@ def _supervisor(world: JobWalk, pools: tuple[Pool, Pool]) -> Supervise:
         reconcile=ReconcileFiles(
             artifacts=artifacts, reconciliation=PostgresReconciliation(worker), clock=clock
         ),
-        sweep=SweepFiles(artifacts=artifacts, supervision=shared, clock=clock),
+        sweep=SweepFiles(artifacts=artifacts, supervision=shared, uploads=uploads, clock=clock),
+        purge_uploads=PurgeUploads(uploads=uploads, artifacts=artifacts),
         clock=clock,
         signals=LocalSignals(),
     )

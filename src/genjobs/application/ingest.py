@@ -1,8 +1,9 @@
 """
 Ingest: fetch one job's media, prove what they are, store them, make the job eligible.
 
-Runs on CPU, before any GPU is asked for. Which jobs are claimed, and how many at once, is in
-``ingesting``; what becomes of a claim whose process dies is the supervisor's.
+Media come by URL or from uploads. This is CPU work, done before any GPU is asked for. Which jobs
+are claimed, and how many at once, is in ``ingesting``; what becomes of a claim whose process dies
+is the supervisor's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import structlog
 from genjobs.application.check_media import CheckMedia
 from genjobs.application.local_files import file_chunks, scratch_folder
 from genjobs.application.together import together
+from genjobs.application.uploaded_media import copy_upload
 from genjobs.domain.artifacts import InputFile, ingest_prefix, input_key
 from genjobs.domain.attempts import Recorded
 from genjobs.domain.errors import (
@@ -128,7 +130,10 @@ class IngestMedia:
     ) -> InputFile:
         path = folder / str(media.index)
         try:
-            await self.fetcher.fetch(media.url, into=path, limit=self.limit)
+            if media.upload is not None:
+                await copy_upload(self.artifacts, media.upload, path)
+            elif media.url is not None:
+                await self.fetcher.fetch(media.url, into=path, limit=self.limit)
             facts = await self.check(path, media.kinds)
             key = input_key(execution.owner, execution.job_id, media.index, claim=execution.claim)
             content_type = facts.media_type.content_type

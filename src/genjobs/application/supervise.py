@@ -21,6 +21,7 @@ import structlog
 from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.purge import PurgeFiles
+from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Rescue
@@ -68,6 +69,8 @@ class Tick:
     erased: int
     purged: Purged
     reconciled: Reconciled
+    #: Uploads that nobody needed, removed.
+    uploads_purged: int
     pruned: Pruned
     overview: Overview
 
@@ -84,6 +87,7 @@ class Supervise:
     purge: PurgeFiles
     reconcile: ReconcileFiles
     sweep: SweepFiles
+    purge_uploads: PurgeUploads
     clock: Clock
     signals: Signals
 
@@ -114,7 +118,8 @@ class Supervise:
         erased = await self.erase()
         purged = await self.purge()
         reconciled = await self.reconcile()
-        swept = await self._sweep()
+        swept = await self._with_store("sweep", self.sweep())
+        uploads_purged = await self._with_store("uploads", self.purge_uploads(now=now))
         await self._add_up(
             Deeds(
                 rescues=rescued,
@@ -142,6 +147,7 @@ class Supervise:
             erased=erased,
             purged=purged,
             reconciled=reconciled,
+            uploads_purged=uploads_purged,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -190,12 +196,12 @@ class Supervise:
             _log.error("supervisor.drift", wrong_counts=drift)  # mended, and yet a defect
         return drift
 
-    async def _sweep(self) -> int:
+    async def _with_store(self, action: str, work: Awaitable[int]) -> int:
         try:
-            return await self.sweep()
+            return await work
         except Unavailable as exc:
             # The store's outage is no reason to leave jobs alone.
-            _log.warning("sweep.unavailable", reason=exc.message)
+            _log.warning(f"{action}.unavailable", reason=exc.message)
             return 0
 
     async def _add_up(self, deeds: Deeds) -> None:

@@ -1,7 +1,8 @@
 """
-Sweep: find and remove stored files that belong to no job.
+Sweep: find and remove stored files that belong to no job and no upload.
 
-They are left by submits, ingests and attempts whose process died, or whose outcome was another's.
+They are left by submits, ingests and attempts whose process died, or whose outcome was another's;
+and by whoever put a file late, by the URL of an upload that is gone.
 A page of the store at a time, seldom, from where the last page ended, whoever swept it. A file is
 left alone until it is older than any submit can take; then the ledger says whether a job needs it.
 """
@@ -15,7 +16,8 @@ from typing import Final
 import structlog
 
 from genjobs.domain.job_files import job_file
-from genjobs.domain.ports import ArtifactStore, Clock, Supervision
+from genjobs.domain.ports import ArtifactStore, Clock, Supervision, UploadLedger
+from genjobs.domain.uploads import upload_file
 
 #: Between two pages while there are more, and between two sweeps.
 PAGE_EVERY: Final = timedelta(minutes=1)
@@ -32,6 +34,7 @@ class SweepFiles:
 
     artifacts: ArtifactStore
     supervision: Supervision
+    uploads: UploadLedger
     clock: Clock
     grace: timedelta = GRACE
     page: int = _PAGE
@@ -51,6 +54,9 @@ class SweepFiles:
         old = [file.key for file in files if file.stored_at <= now - self.grace]
         known = [found for found in map(job_file, old) if found is not None]
         orphans = await self.supervision.orphans(known) if known else frozenset()
+        uploaded = [found for found in map(upload_file, old) if found is not None]
+        if uploaded:
+            orphans |= await self.uploads.orphans(uploaded)
         if orphans:
             await self.artifacts.delete(sorted(orphans))
             _log.info("sweep.removed", files=len(orphans))

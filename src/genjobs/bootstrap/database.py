@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         RetentionLedger,
         Supervision,
         TenantDirectory,
+        UploadLedger,
+        UploadStore,
     )
 
 _T = TypeVar("_T")
@@ -134,6 +136,22 @@ class DatabaseAdapters(Opened):
         return self._once(
             "ingests", lambda: PostgresIngestLedger(pool, self.settings.ingest_rules())
         )
+
+    async def uploads(self) -> UploadStore:
+        """Return the tenant's side of the uploads."""
+        from genjobs.adapters.postgres import PostgresUploadStore
+
+        pool = await self._api_pool()
+        return self._once(
+            "uploads", lambda: PostgresUploadStore(pool, self.settings.default_limits())
+        )
+
+    async def upload_ledger(self) -> UploadLedger:
+        """Return the system's side of the uploads."""
+        from genjobs.adapters.postgres import PostgresUploadLedger
+
+        pool = await self._worker_pool()
+        return self._once("upload_ledger", lambda: PostgresUploadLedger(pool))
 
     async def keys(self) -> KeyDirectory:
         """Return the keys of all tenants."""

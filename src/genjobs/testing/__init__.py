@@ -16,6 +16,7 @@ from genjobs.testing.factories import (
     a_workflow,
     an_input,
     an_owner,
+    an_upload,
     png_bytes,
 )
 from genjobs.testing.harness import Harness, open_harness
@@ -40,6 +41,7 @@ from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
 from genjobs.testing.memory_tenants import MemoryTenants
+from genjobs.testing.memory_uploads import MemoryUploadLedger, MemoryUploadStore
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import Script, ScriptedEngine
 
@@ -63,6 +65,8 @@ __all__ = [
     "MemoryTenantAdministration",
     "MemoryTenantDirectory",
     "MemoryTenants",
+    "MemoryUploadLedger",
+    "MemoryUploadStore",
     "MemoryUrlFetcher",
     "MemoryWorkerControl",
     "Script",
@@ -77,6 +81,7 @@ __all__ = [
     "a_workflow",
     "an_input",
     "an_owner",
+    "an_upload",
     "open_harness",
     "png_bytes",
 ]

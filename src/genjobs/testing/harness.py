@@ -42,6 +42,7 @@ from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
+from genjobs.testing.memory_uploads import MemoryUploadLedger, MemoryUploadStore
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import ScriptedEngine
 
@@ -129,6 +130,14 @@ class FakeAdapters(Adapters):
     async def erasure_ledger(self) -> MemoryErasureLedger:
         """Return the system's side of erasures, in memory."""
         return MemoryErasureLedger(self.fake_jobs, self.settings.retention_rules())
+
+    async def uploads(self) -> MemoryUploadStore:
+        """Return the uploads in memory."""
+        return MemoryUploadStore(self.fake_jobs)
+
+    async def upload_ledger(self) -> MemoryUploadLedger:
+        """Return the uploads in memory, for supervisors."""
+        return MemoryUploadLedger(self.fake_jobs)
 
     def workers(self) -> MemoryWorkerControl:
         """Return workers that only pretend to be processes."""

@@ -98,4 +98,6 @@ class MemoryRetention:
 
     def _forget_inputs(self, row: Row, now: datetime) -> None:
         row.inputs_purged_at, row.purge_taken_until, row.workflow = now, None, b""
+        for upload in self._jobs.uploads.values():
+            upload.release(row.job.id, now)
         row.job = dataclasses.replace(row.job, inputs=())

@@ -11,7 +11,7 @@ from typing import Any
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
-from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId
+from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId, UploadId
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobEvent, JobStatus, after
@@ -19,6 +19,7 @@ from genjobs.domain.plans import DefaultLimits
 from genjobs.domain.reconciliation import JobPlace, MissingFile
 from genjobs.domain.supervision import Deeds
 from genjobs.domain.tenancy import Owner, Reach
+from genjobs.domain.uploads import Upload
 from genjobs.testing.memory_tenants import MemoryTenants
 
 
@@ -69,6 +70,31 @@ class IngestState:
     tries: int = 0
     execution_id: ExecutionId | None = None
     lease_expires_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class UploadRow:
+    """An upload as it is stored."""
+
+    upload: Upload
+    #: When the purge looks at it.
+    due_at: datetime
+    #: The jobs that refer to it; ``used`` stays when they are gone.
+    jobs: set[JobId] = field(default_factory=set)
+    used: bool = False
+    leaving: bool = False
+
+    def usable(self, owner: Owner, now: datetime) -> bool:
+        """Whether a job of ``owner`` may be submitted with it."""
+        kept = self.used or self.upload.expires_at > now
+        return self.upload.owner == owner and kept and not self.leaving
+
+    def release(self, job_id: JobId, now: datetime) -> None:
+        """Note that a job refers to it no more; it is due when none does."""
+        if job_id in self.jobs:
+            self.jobs.remove(job_id)
+            if not self.jobs and not self.leaving:
+                self.due_at = now
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,6 +169,7 @@ class MemoryJobs:
         #: Files that are missing, and since when.
         self._missing: dict[MissingFile, datetime] = {}
         self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
+        self._uploads: dict[UploadId, UploadRow] = {}
 
     @property
     def rows(self) -> dict[JobId, Row]:
@@ -173,6 +200,27 @@ class MemoryJobs:
         """Who submitted what under which idempotency key, and when; as ``rows``."""
         self.reach()
         return self._keys
+
+    @property
+    def uploads(self) -> dict[UploadId, UploadRow]:
+        """The uploads; as ``rows``."""
+        self.reach()
+        return self._uploads
+
+    def unused_uploads(self, of: TenantId | Owner) -> int:
+        """Return how many uploads of a tenant or user no job was submitted with."""
+        return sum(
+            not (row.used or row.leaving) and of in (row.upload.owner, row.upload.owner.tenant_id)
+            for row in self.uploads.values()
+        )
+
+    def release_uploads(self, job_id: JobId, now: datetime) -> None:
+        """Let a job whose data go refer to no upload; what no other refers to is due at once."""
+        for row in self.uploads.values():
+            if job_id in row.jobs:
+                row.jobs.remove(job_id)
+                if not row.jobs:
+                    row.due_at = now
 
     def tell_of_cancel(self, execution_id: ExecutionId | None) -> None:
         """Tell those who listen that a running job shall stop."""

@@ -16,6 +16,7 @@ from genjobs.adapters.postgres.pool import Pool, open_pool
 from genjobs.adapters.postgres.reconciliation import PostgresReconciliation
 from genjobs.adapters.postgres.retention import PostgresRetention
 from genjobs.adapters.postgres.supervision import PostgresSupervision
+from genjobs.adapters.postgres.uploads import PostgresUploadLedger, PostgresUploadStore
 
 __all__ = [
     "HeartbeatOnly",
@@ -31,6 +32,8 @@ __all__ = [
     "PostgresRetention",
     "PostgresSupervision",
     "PostgresTenantDirectory",
+    "PostgresUploadLedger",
+    "PostgresUploadStore",
     "carries_notices",
     "open_pool",
 ]

@@ -93,7 +93,7 @@ class PostgresJobStore:
             sum(entry.bytes for entry in job.inputs),
             self._tenant_limits,
             self._user_limits,
-            None,
+            sorted(job.uploads) or None,
         )
         assert row is not None  # noqa: S101  (the function returns one row)
         if row["outcome"] == "created":

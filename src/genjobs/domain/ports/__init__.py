@@ -24,6 +24,8 @@ from genjobs.domain.ports.artifacts import (
     ListedFile,
     SignedFile,
     SignedFiles,
+    SignedPut,
+    SignedTarget,
 )
 from genjobs.domain.ports.care import (
     CancelNotices,
@@ -66,6 +68,10 @@ from genjobs.domain.ports.system import (
     IdSource,
     Signals,
 )
+from genjobs.domain.ports.uploads import (
+    UploadLedger,
+    UploadStore,
+)
 
 __all__ = [
     "ArtifactStore",
@@ -98,11 +104,15 @@ __all__ = [
     "Signals",
     "SignedFile",
     "SignedFiles",
+    "SignedPut",
+    "SignedTarget",
     "StopSignal",
     "Supervision",
     "TenantAdministration",
     "TenantDirectory",
     "TokenCodec",
+    "UploadLedger",
+    "UploadStore",
     "UrlFetcher",
     "WorkerControl",
     "WorkflowEngine",

@@ -49,7 +49,8 @@ from genjobs.testing.contracts.retention import (
     RetentionContract,
     RetentionOutageContract,
 )
-from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.signed_files import SignedFilesContract, SignedPutOutageContract
+from genjobs.testing.contracts.signed_puts import Send, SignedPutContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
 from genjobs.testing.contracts.small import (
@@ -66,6 +67,8 @@ from genjobs.testing.contracts.supervision import (
 from genjobs.testing.contracts.supervision_backend import SupervisionBackend
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
 from genjobs.testing.contracts.token_codec import TokenCodecContract
+from genjobs.testing.contracts.uploads import UploadsContract
+from genjobs.testing.contracts.uploads_backend import UploadsBackend
 from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerControlContract
 
 __all__ = [
@@ -111,8 +114,11 @@ __all__ = [
     "RetentionBackend",
     "RetentionContract",
     "RetentionOutageContract",
+    "Send",
     "SignalsContract",
     "SignedFilesContract",
+    "SignedPutContract",
+    "SignedPutOutageContract",
     "SignedUrlContract",
     "SilentCancelsContract",
     "SupervisionBackend",
@@ -120,6 +126,8 @@ __all__ = [
     "SupervisionOutageContract",
     "TenancyBackend",
     "TokenCodecContract",
+    "UploadsBackend",
+    "UploadsContract",
     "UrlFetcherContract",
     "WorkerControlContract",
 ]
