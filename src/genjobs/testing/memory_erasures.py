@@ -138,7 +138,8 @@ class MemoryErasureLedger:
         for row in ended:
             del self._jobs.rows[row.job.id]
             for upload in self._jobs.uploads.values():
-                upload.release(row.job.id, now)
+                if erasing.job_id is not None:
+                    upload.release(row.job.id, now)
             named = len(row.job.inputs) + len(row.job.outputs)
             kept.count(jobs=1, files=max(files[row.job.id], named))
         if erasing.job_id is not None:

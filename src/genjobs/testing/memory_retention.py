@@ -50,6 +50,8 @@ class MemoryRetention:
         for row in done:
             if row.inputs_purged_at is None:
                 self._forget_inputs(row, now)
+            for upload in self._jobs.uploads.values():
+                upload.release(row.job.id, now)
             row.purge_taken_until = None
             row.version += 1
             error = row.job.error
@@ -98,6 +100,4 @@ class MemoryRetention:
 
     def _forget_inputs(self, row: Row, now: datetime) -> None:
         row.inputs_purged_at, row.purge_taken_until, row.workflow = now, None, b""
-        for upload in self._jobs.uploads.values():
-            upload.release(row.job.id, now)
         row.job = dataclasses.replace(row.job, inputs=())

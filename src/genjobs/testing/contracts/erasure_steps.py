@@ -153,6 +153,7 @@ class ErasureSteps:
         erasing = await jobs.taken()
         await jobs.erasing.jobs_gone(erasing, {job.id: 0}, now=NOW)
         assert not await jobs.erasing.finish(erasing, now=NOW)
+        assert await jobs.upload_ledger.take(now=NOW, limit=9) == []  # it goes with the others
 
         assert len(await jobs.erasing.uploads(erasing, now=NOW, limit=1)) == 1
         found = await jobs.erasing.uploads(erasing, now=NOW, limit=9)

@@ -72,23 +72,22 @@ class RetentionContract:
         assert await jobs.retention.inputs_gone([due], now=NOW + hour) == 0
         assert await jobs.retention.take_inputs(now=NOW + 9 * hour, limit=9) == []
 
-    async def test_purge_lets_go_of_uploads(self, jobs: RetentionBackend) -> None:
-        for inputs_first in (True, False):
-            upload = an_upload(jobs.owner())
-            await jobs.uploads.create(upload)
-            job = (await jobs.store.create(a_new_job(jobs.owner(), uploads=[upload]))).job
-            await jobs.store.request_cancel(reach_of(job.owner), job.id, now=NOW)
-            at = NOW + (RETENTION_RULES.inputs if inputs_first else _WEEK)
-            assert await jobs.upload_ledger.take(now=NOW, limit=9) == []
-            if inputs_first:
-                due = await jobs.retention.take_inputs(now=at, limit=9)
-                assert await jobs.retention.inputs_gone(due, now=at) == 1
-            else:
-                due = await jobs.retention.take_ended(now=at, limit=9)
-                assert await jobs.retention.ended_gone(due, now=at) == 2
-            [file] = await jobs.upload_ledger.take(now=at, limit=9)
-            assert file.upload_id == upload.id
-            await jobs.upload_ledger.forget([file])
+    async def test_upload_stays_until_its_last_job_is_purged(self, jobs: RetentionBackend) -> None:
+        upload = an_upload(jobs.owner())
+        await jobs.uploads.create(upload)
+        for seconds in (0, 60):
+            new = a_new_job(jobs.owner(), uploads=[upload])
+            job = (await jobs.store.create(new)).job
+            at = NOW + timedelta(seconds=seconds)
+            await jobs.store.request_cancel(reach_of(job.owner), job.id, now=at)
+        due = await jobs.retention.take_inputs(now=NOW + timedelta(days=1), limit=9)
+        assert await jobs.retention.inputs_gone(due, now=NOW + timedelta(days=1)) == 2
+        for late, left in ((timedelta(), []), (timedelta(seconds=60), [upload.id])):
+            at = NOW + _WEEK + late
+            due = await jobs.retention.take_ended(now=at, limit=9)
+            assert await jobs.retention.ended_gone(due, now=at) == 1
+            taken = await jobs.upload_ledger.take(now=at, limit=9)
+            assert [file.upload_id for file in taken] == left
 
     async def test_retention_ends_after_the_jobs_own_time(self, jobs: RetentionBackend) -> None:
         job = await jobs.ended()
