@@ -95,7 +95,10 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM genjobs.lock_load(p_tenant);
-    IF NOT v_erasure.whole_user THEN  -- of a whole user all uploads go, later, and are counted
+    -- Of a whole user all uploads go, later, and are counted. A job that has ended stays so.
+    PERFORM 1 FROM genjobs.jobs j
+    WHERE j.tenant_id = p_tenant AND j.id = v_erasure.job_id AND j.finished_at IS NOT NULL;
+    IF FOUND AND NOT v_erasure.whole_user THEN
         PERFORM genjobs.release_uploads(p_tenant, v_erasure.job_id, p_now);
     END IF;
     FOR i IN 1..cardinality(p_jobs) LOOP
