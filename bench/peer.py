@@ -20,7 +20,7 @@ async def main(conninfo: str, jobs: int) -> None:
         connector=procrastinate.PsycopgConnector(conninfo=conninfo, min_size=4, max_size=12)
     )
 
-    @app.task(queue="bench")  # type: ignore[untyped-decorator]
+    @app.task(queue="bench")
     async def nothing() -> None:
         """Do nothing."""
 

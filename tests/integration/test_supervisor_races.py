@@ -231,3 +231,32 @@ async def test_wrong_counts_are_found_and_mended(
     assert tick.overview.drift == tick.drift
     assert (await _supervisor(world, pools).tick()).drift == 0
     await check(database, world)
+
+
+async def test_tenant_whose_counts_cannot_be_mended_holds_up_nobody(
+    database: Database, pools: tuple[Pool, Pool], owners: list[Owner]
+) -> None:
+    """As after a defect of the recount itself: the dispatcher must neither turn round for ever."""
+    world = make_world(pools, owners, 7)
+    for _ in range(6):
+        await world.create()
+    broken = owners[0].tenant_id
+    await database.execute(
+        "UPDATE genjobs.jobs SET slot_no = 7, ready = false WHERE tenant_id = $1", broken
+    )
+    [whole] = await database.execute(
+        "SELECT pg_get_functiondef('genjobs.recount_load'::regproc) AS definition"
+    )
+    await database.execute(
+        "CREATE OR REPLACE FUNCTION genjobs.recount_load(p_tenant uuid) RETURNS integer "
+        "LANGUAGE sql AS 'SELECT 0'"
+    )
+    try:
+        async with asyncio.timeout(5):
+            given = await world.ledger.dispatch(now=world.now, limit=6)
+    finally:
+        await database.execute(whole["definition"])
+    assert given
+    assert broken not in {assignment.owner.tenant_id for assignment in given}
+    others = [owner for owner, _ in world.jobs if owner.tenant_id != broken]
+    assert len(given) == len(others)

@@ -105,35 +105,31 @@ class Supervise:
         )
         # Before the rescue: it would take the job without seeing what becomes of its worker.
         escalated = self._told("escalated", await self.escalate())
+        await self._add_up(Deeds(escalations=escalated))
         rescued = await self._drain(
             "rescued", lambda: self.ledger.rescue_lost(now=now, limit=_BATCH)
         )
+        await self._add_up(Deeds(rescues=rescued))
         ingests_rescued = await self._drain(
             "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
         )
+        await self._add_up(Deeds(ingest_rescues=ingests_rescued))
         if expired or reclaimed or escalated or rescued or ingests_rescued:
             self.signals.wake()
         drift = await self._recount()
+        await self._add_up(Deeds(drift=drift))
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
         erased = await self.erase()
+        await self._add_up(Deeds(erased_jobs=erased))
         purged = await self.purge()
-        reconciled = await self.reconcile()
-        swept = await self._with_store("sweep", self.sweep())
-        uploads_purged = await self._with_store("uploads", self.purge_uploads(now=now))
         await self._add_up(
-            Deeds(
-                rescues=rescued,
-                ingest_rescues=ingests_rescued,
-                escalations=escalated,
-                drift=drift,
-                swept_files=swept,
-                erased_jobs=erased,
-                lost_files=reconciled.lost,
-                purged_inputs=purged.inputs,
-                purged_jobs=purged.jobs,
-                purged_rows=purged.rows,
-            )
+            Deeds(purged_inputs=purged.inputs, purged_jobs=purged.jobs, purged_rows=purged.rows)
         )
+        reconciled = await self.reconcile()
+        await self._add_up(Deeds(lost_files=reconciled.lost))
+        swept = await self._with_store("sweep", self.sweep())
+        await self._add_up(Deeds(swept_files=swept))
+        uploads_purged = await self._with_store("uploads", self.purge_uploads(now=now))
         tick = Tick(
             grace=grace,
             expired=expired,
@@ -205,6 +201,7 @@ class Supervise:
             return 0
 
     async def _add_up(self, deeds: Deeds) -> None:
+        """Note what a step did at once: the next one may fail, and the tick with it."""
         if deeds != Deeds():
             await self.supervision.end_tick(deeds)
 

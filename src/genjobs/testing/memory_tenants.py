@@ -48,18 +48,12 @@ class Counts:
     """What has been used of a rate and of a day."""
 
     arrival: datetime = _LONG_AGO
-    #: The rate and burst that ``arrival`` is of.
-    paced: tuple[float | None, int | None] = (None, None)
+    #: The plan, rate and burst that ``arrival`` is of.
+    paced: tuple[str | None, float | None, int | None] = (None, None, None)
     day: date = date.min
     jobs: int = 0
     bytes: int = 0
     served: int = 0
-
-    def pace(self, limits: Limits) -> None:
-        """Begin with the whole burst when the rate is another one now."""
-        paced = limits.submits_per_second, limits.submit_burst
-        if self.paced != paced:
-            self.arrival, self.paced = _LONG_AGO, paced
 
     def on(self, day: date) -> Counts:
         """Begin ``day`` unless it has begun; return self."""
@@ -148,14 +142,18 @@ class MemoryTenants:
         count = sum(entry.bytes for entry in job.inputs)
         queued = queued_of_tenant, queued_of_user
         whose: tuple[TenantId | Owner, ...] = (owner.tenant_id, owner)
-        pairs = list(zip(whose, both, queued, strict=True))
-        for of, limits, waiting in pairs:
-            self.counts(of).pace(limits)
-            _judge(self.counts(of), limits, waiting, count, job.created_at)
+        names = None, job.plan or self.plans_of_users.get(owner)
+        pairs = list(zip(whose, both, queued, names, strict=True))
+        for of, limits, waiting, name in pairs:
+            counts = self.counts(of)
+            ahead = 0.0 if counts.paced != _pace(name, limits) else _ahead(counts, job.created_at)
+            _judge(counts, limits, waiting, count, job.created_at, ahead)
         if not has_uploads:
             raise UnknownUpload(pointer="/media")
-        for of, limits, _ in pairs:
+        for of, limits, _, name in pairs:
             counts = self.counts(of).on(job.created_at.astimezone(UTC).date())
+            if counts.paced != _pace(name, limits):  # another rate begins with its whole burst
+                counts.arrival, counts.paced = _LONG_AGO, _pace(name, limits)
             counts.jobs += 1
             counts.bytes += count
             if limits.submits_per_second is not None:
@@ -213,7 +211,9 @@ def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, t
     return found[0], found[1]
 
 
-def _judge(counts: Counts, limits: Limits, queued: int, size: int, now: datetime) -> None:
+def _judge(
+    counts: Counts, limits: Limits, queued: int, size: int, now: datetime, ahead: float
+) -> None:
     today, left = _day(now)
     jobs, taken = (counts.jobs, counts.bytes) if counts.day >= today else (0, 0)
     if limits.jobs_per_day is not None and jobs >= limits.jobs_per_day:
@@ -224,7 +224,7 @@ def _judge(counts: Counts, limits: Limits, queued: int, size: int, now: datetime
         raise QueueFull(retry_after=_QUEUE_RETRY_SECONDS)
     if limits.submits_per_second is not None and limits.submit_burst is not None:
         step = 1 / limits.submits_per_second
-        excess = _ahead(counts, now) + step - limits.submit_burst * step
+        excess = ahead + step - limits.submit_burst * step
         if excess > _EPSILON:
             raise RateLimited(retry_after=excess)
 
@@ -247,6 +247,10 @@ def _allowance(counts: Counts, limits: Limits, now: datetime) -> Allowance | Non
         remaining=math.floor((window - ahead) * limits.submits_per_second + _EPSILON),
         reset_seconds=ahead,
     )
+
+
+def _pace(plan: str | None, limits: Limits) -> tuple[str | None, float | None, int | None]:
+    return plan, limits.submits_per_second, limits.submit_burst
 
 
 def _ahead(counts: Counts, now: datetime) -> float:

@@ -70,11 +70,15 @@ class PlainLimits:
                 return QuotaExceeded
             if queued[of] >= _or_endless(item.max_queued):
                 return QueueFull
-            if self._too_fast(of, item, new.created_at):
+            if not (of == new.owner and self._moves(new)) and self._too_fast(
+                of, item, new.created_at
+            ):
                 return RateLimited
         return None
 
     def count_submit(self, new: NewJob, now: datetime) -> None:
+        if self._moves(new):
+            self._full.pop(new.owner, None)
         if new.plan is not None:
             self.plan_of[new.owner] = new.plan
         for of in (new.owner.tenant_id, new.owner):
@@ -96,6 +100,10 @@ class PlainLimits:
     def last_day(self, owner: Owner) -> date:
         """Return the last day on which anything counted."""
         return max((day for day, _ in self._bytes.get(owner, ())), default=date.min)
+
+    def _moves(self, new: NewJob) -> bool:
+        """Whether the user gets another plan, and so begins with its whole burst."""
+        return new.plan is not None and new.plan != self.plan_of.get(new.owner)
 
     def _too_fast(self, of: TenantId | Owner, limits: Limits, now: datetime) -> bool:
         if limits.submits_per_second is None or limits.submit_burst is None:

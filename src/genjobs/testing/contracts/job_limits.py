@@ -87,6 +87,16 @@ class JobLimitsContract:
             assert isinstance(limited, RateLimited)
             assert limited.retry_after == pytest.approx(0.1)
 
+    async def test_refused_submit_leaves_plan_and_rate_as_they_were(
+        self, backend: TenancyBackend
+    ) -> None:
+        await backend.arrange.set_plan(backend.tenant, "slow", **rate(0.01, 1))
+        await backend.arrange.set_plan(backend.tenant, "full", max_queued=1)
+        owner = backend.jobs.owner()
+        await submit(backend, owner, plan="slow")
+        assert isinstance(await refused(backend, owner, plan="full"), QueueFull)
+        assert isinstance(await refused(backend, owner), RateLimited)
+
     async def test_another_rate_of_the_tenant_begins_with_its_whole_burst(
         self, backend: TenancyBackend
     ) -> None:

@@ -38,6 +38,7 @@ DECLARE
     v_tenant uuid;
     v_user text;
     v_job record;
+    v_mended uuid[] := '{}';
 BEGIN
     SELECT s.paused_at IS NOT NULL, s.window_size INTO v_paused, v_window FROM genjobs.supervision s;
     IF v_paused THEN
@@ -78,15 +79,19 @@ BEGIN
         SELECT l.user_id INTO v_user FROM genjobs.user_load l
         WHERE l.tenant_id = v_tenant AND l.pickable
         ORDER BY l.share, l.served LIMIT 1;
-        IF NOT FOUND THEN  -- its count of users is wrong: mend it, and look again
-            PERFORM genjobs.recount_load(v_tenant);
-            CONTINUE;
+        IF FOUND THEN
+            SELECT j.id, j.attempt + 1 AS attempt INTO v_job FROM genjobs.jobs j
+            WHERE j.tenant_id = v_tenant AND j.user_id = v_user AND j.ready
+            ORDER BY j.rank, j.id LIMIT 1 FOR NO KEY UPDATE;
         END IF;
-        SELECT j.id, j.attempt + 1 AS attempt INTO v_job FROM genjobs.jobs j
-        WHERE j.tenant_id = v_tenant AND j.user_id = v_user AND j.ready
-        ORDER BY j.rank, j.id LIMIT 1 FOR NO KEY UPDATE;
-        IF NOT FOUND THEN
-            PERFORM genjobs.recount_load(v_tenant);
+        IF NOT FOUND THEN  -- a count is wrong: mend it, and look again
+            IF v_tenant = ANY (v_mended) THEN
+                -- It cannot be mended: one tenant must not hold up the others.
+                UPDATE genjobs.tenant_load l SET ready_users = 0 WHERE l.tenant_id = v_tenant;
+            ELSE
+                PERFORM genjobs.recount_load(v_tenant);
+            END IF;
+            v_mended := v_mended || v_tenant;
             CONTINUE;
         END IF;
         UPDATE genjobs.slots s SET
