@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from genjobs.application.create_upload import Declaration
+from genjobs.application.create_upload import UploadDeclaration
 from genjobs.application.query import JobFilter
 from genjobs.application.submission import (
     InlineMedia,
@@ -151,9 +151,11 @@ class UploadCreate(_Request):
     )
     bytes: int = Field(description="The exact length; the PUT must have it")
 
-    def declaration(self) -> Declaration:
+    def declaration(self) -> UploadDeclaration:
         """Return the request for the use case."""
-        return Declaration(filename=self.filename, content_type=self.content_type, bytes=self.bytes)
+        return UploadDeclaration(
+            filename=self.filename, content_type=self.content_type, bytes=self.bytes
+        )
 
 
 class TokenCreate(_Request):

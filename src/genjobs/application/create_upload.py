@@ -22,7 +22,7 @@ _TYPES: Final = frozenset(media_type.content_type for media_type in ACCEPTED_INP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
+class UploadDeclaration:
     """What somebody is about to upload."""
 
     filename: str
@@ -51,7 +51,7 @@ class CreateUpload:
     #: Bytes of one file.
     limit: int
 
-    async def __call__(self, owner: Owner, declaration: Declaration) -> NewUpload:
+    async def __call__(self, owner: Owner, declaration: UploadDeclaration) -> NewUpload:
         """
         Return the upload with a URL that takes its file.
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from genjobs.application.cancel import CancelJob
-from genjobs.application.create_upload import CreateUpload, Declaration, NewUpload
+from genjobs.application.create_upload import CreateUpload, NewUpload, UploadDeclaration
 from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import (
@@ -71,7 +71,7 @@ class Genjobs:
         """Submit a job; see :class:`~genjobs.application.submit.SubmitJob`."""
         return (await self.submit_job(owner, submission)).job
 
-    async def upload(self, owner: Owner, declaration: Declaration) -> NewUpload:
+    async def upload(self, owner: Owner, declaration: UploadDeclaration) -> NewUpload:
         """
         Declare a file that is about to be put, by any HTTP client, to the URL that is returned.
 

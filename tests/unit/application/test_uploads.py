@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from genjobs.application.create_upload import Declaration, NewUpload
+from genjobs.application.create_upload import NewUpload, UploadDeclaration
 from genjobs.application.submission import InlineMedia, MediaByUpload, MediaByUrl, Submission
 from genjobs.application.sweep import GRACE
 from genjobs.domain.errors import (
@@ -36,8 +36,8 @@ MP3 = b"ID3\x04" + bytes(100)
 
 def declared(
     filename: str = "photo.png", content_type: str = "image/png", length: int = len(PICTURE)
-) -> Declaration:
-    return Declaration(filename=filename, content_type=content_type, bytes=length)
+) -> UploadDeclaration:
+    return UploadDeclaration(filename=filename, content_type=content_type, bytes=length)
 
 
 async def uploaded(harness: Harness, content: bytes = PICTURE, user: str = "u_1") -> NewUpload:
@@ -113,7 +113,7 @@ async def test_url_and_upload_expire(harness: Harness) -> None:
     ],
 )
 async def test_what_cannot_be_an_upload_is_refused(
-    harness: Harness, declaration: Declaration, error: type[GenjobsError], pointer: str
+    harness: Harness, declaration: UploadDeclaration, error: type[GenjobsError], pointer: str
 ) -> None:
     with pytest.raises(error) as caught:
         await harness.genjobs.upload(harness.genjobs.owner("u_1"), declaration)

@@ -22,7 +22,7 @@ _PAUSE: Final = timedelta(minutes=10)
 _CREATE: Final = """
 SELECT * FROM genjobs.create_upload($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb)
 """
-_FIND: Final = "SELECT * FROM genjobs.find_uploads($1, $2, $3::uuid[], $4)"
+_FIND: Final = "SELECT * FROM genjobs.find_uploads($1, $2, $3::text[]::uuid[], $4)"
 _TAKE: Final = "SELECT * FROM genjobs.take_uploads($1, $2, $3)"
 _FORGET: Final = "SELECT genjobs.forget_uploads($1::uuid[], $2::uuid[])"
 #: Each file looks its own upload up, as the files of jobs do.
@@ -73,7 +73,9 @@ class PostgresUploadStore:
         self, owner: Owner, ids: Collection[UploadId], *, now: datetime
     ) -> Mapping[UploadId, Upload]:
         """See the port."""
-        rows = await self._pool.rows(_FIND, owner.tenant_id, owner.user_id, list(ids), now)
+        rows = await self._pool.rows(
+            _FIND, owner.tenant_id, owner.user_id, [str(item) for item in ids], now
+        )
         return {UploadId(row["id"]): _upload_of(row) for row in rows}
 
 
