@@ -18,8 +18,10 @@ from __future__ import annotations
 from genjobs.application.create_upload import UploadDeclaration
 from genjobs.application.submission import InlineMedia, MediaByUpload, MediaByUrl, Submission
 from genjobs.domain.artifacts import InputFile, Output
+from genjobs.domain.erasure import Erased, Erasure, ErasureKind
 from genjobs.domain.errors import GenjobsError
 from genjobs.domain.ids import (
+    ErasureId,
     JobId,
     TenantId,
     UploadId,
@@ -35,6 +37,10 @@ from genjobs.domain.tenancy import Owner, Principal, Reach, Scope
 __all__ = [
     "CancelMethod",
     "Cancellation",
+    "Erased",
+    "Erasure",
+    "ErasureId",
+    "ErasureKind",
     "GenjobsError",
     "InlineMedia",
     "InputFile",

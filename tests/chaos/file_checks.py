@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
-from genjobs.adapters.postgres import PostgresSupervision, open_pool
+from genjobs.adapters.postgres import PostgresSupervision, PostgresUploadLedger, open_pool
 from genjobs.application.sweep import SWEEP_EVERY, SweepFiles
 from genjobs.domain.artifacts import ArtifactKey
 from genjobs.domain.deadlines import Deadlines
@@ -96,7 +96,13 @@ async def _sweep(cluster: Cluster, store: ArtifactStore) -> int:
     async with open_pool(cluster.urls.worker, size=2) as pool:
         supervision = PostgresSupervision(pool, Deadlines())
         await supervision.keep_sweep("", due=clock.now())
-        sweep = SweepFiles(artifacts=store, supervision=supervision, clock=clock, page=100)
+        sweep = SweepFiles(
+            artifacts=store,
+            supervision=supervision,
+            uploads=PostgresUploadLedger(pool),
+            clock=clock,
+            page=100,
+        )
         removed = 0
         while True:
             removed += await sweep()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,10 +17,14 @@ import asyncpg
 import pytest
 
 from genjobs.adapters.postgres import (
+    PostgresErasureLedger,
+    PostgresErasures,
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
     PostgresKeyDirectory,
+    PostgresReconciliation,
+    PostgresRetention,
     PostgresTenantDirectory,
     PostgresUploadLedger,
     PostgresUploadStore,
@@ -29,11 +34,14 @@ from genjobs.adapters.postgres import (
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
 from genjobs.domain.attempts import Beat, Execution, Failed
 from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.ids import ExecutionId, JobId, TenantId
+from genjobs.domain.erasure import Erasing
+from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId
 from genjobs.domain.ingests import IngestExecution, IngestRules
 from genjobs.domain.job import Idempotency, JobError, JobQuery, Timings
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.reconciliation import JobPlace
+from genjobs.domain.retention import RetentionRules
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.domain.uploads import UploadFile
 from genjobs.testing import a_new_job, an_upload
@@ -46,8 +54,10 @@ FROM pg_class c
 WHERE c.relnamespace = 'genjobs'::regnamespace AND c.relkind IN ('r', 'i')
   AND c.relname NOT IN ('slots', 'tenants', 'alembic_version')
 """
+DAY = timedelta(days=1)
 _BIG = TenantId(BIG)
 _HUGE_USER = Owner(tenant_id=_BIG, user_id="u_0")
+_ERASING = Erasing(id=ErasureId(UUID(int=1)), owner=_HUGE_USER, job_id=None, requested_at=NOW)
 _ERROR = JobError(code="node_error", message="No.")
 
 
@@ -59,6 +69,10 @@ class OneTransaction:
         self.store = PostgresJobStore(self)  # type: ignore[arg-type]
         self.ledger = PostgresJobLedger(self, Deadlines())  # type: ignore[arg-type]
         self.ingests = PostgresIngestLedger(self, IngestRules())  # type: ignore[arg-type]
+        self.retention = PostgresRetention(self, RetentionRules())  # type: ignore[arg-type]
+        self.reconciliation = PostgresReconciliation(self)  # type: ignore[arg-type]
+        self.erasures = PostgresErasures(self)  # type: ignore[arg-type]
+        self.erasing = PostgresErasureLedger(self, RetentionRules())  # type: ignore[arg-type]
         self.keys = PostgresKeyDirectory(self)  # type: ignore[arg-type]
         self.uploads = PostgresUploadStore(self)  # type: ignore[arg-type]
         self.upload_ledger = PostgresUploadLedger(self)  # type: ignore[arg-type]
@@ -80,6 +94,10 @@ class OneTransaction:
     async def claimed(self) -> IngestExecution:
         [ingest] = await self.ingests.claim([ExecutionId(uuid4())], now=NOW)
         return ingest.execution
+
+    async def purged(self) -> None:
+        due = await self.retention.take_ended(now=NOW + 30 * DAY, limit=20)
+        assert await self.retention.ended_gone(due, now=NOW + 30 * DAY) == 20
 
     async def some_job(self) -> JobId:
         """Return the last in line of the huge queue."""
@@ -161,6 +179,11 @@ _API: dict[str, tuple[Step, Step, int]] = {
     "usage": (_nothing, lambda t: t.directory.usage(_REACH, now=NOW), 10),
     "standing": (_nothing, lambda t: t.directory.standing(_HUGE_USER), 10),
     "narrowing": (_nothing, lambda t: t.directory.narrowing(_BIG), 10),
+    "begin erasure": (
+        _nothing,
+        lambda t: t.erasures.begin_user(_HUGE_USER, ErasureId(uuid4()), now=NOW),
+        60,
+    ),
     "find key": (_nothing, lambda t: t.keys.find_key("kt7"), 10),
     "touch keys": (_nothing, lambda t: t.keys.touch({"kt0": (_BIG, NOW)}), 10),
 }
@@ -231,6 +254,37 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
         lambda t, _: t.ingests.rescue(now=LATER, limit=5),
         400,
     ),
+    "take inputs": (_nothing, lambda t: t.retention.take_inputs(now=LATER, limit=5), 60),
+    "take no inputs": (_nothing, lambda t: t.retention.take_inputs(now=NOW - DAY, limit=5), 5),
+    "inputs gone": (
+        lambda t: t.retention.take_inputs(now=LATER, limit=5),
+        lambda t, due: t.retention.inputs_gone(due, now=LATER),
+        60,
+    ),
+    "take ended": (_nothing, lambda t: t.retention.take_ended(now=NOW + 30 * DAY, limit=5), 60),
+    "take none ended": (_nothing, lambda t: t.retention.take_ended(now=NOW, limit=5), 5),
+    "ended gone": (
+        lambda t: t.retention.take_ended(now=NOW + 30 * DAY, limit=5),
+        lambda t, due: t.retention.ended_gone(due, now=NOW + 30 * DAY),
+        60,
+    ),
+    "drop tombstones": (
+        OneTransaction.purged,
+        lambda t, _: t.retention.drop_tombstones(now=NOW + 90 * DAY, limit=5),
+        60,
+    ),
+    "take erasures": (_nothing, lambda t: t.erasing.take(now=NOW, limit=5), 10),
+    # Five indexes hold the jobs that have not ended; the pauses of all tenants are looked through.
+    "open jobs of a user": (_nothing, lambda t: t.erasing.open_jobs(_ERASING, limit=5), 5000),
+    "jobs of a user": (_nothing, lambda t: t.erasing.jobs(_ERASING, limit=5), 60),
+    "keys of a user": (_nothing, lambda t: t.erasing.keys_gone(_ERASING, limit=5), 60),
+    "uploads of a user": (_nothing, lambda t: t.erasing.uploads(_ERASING, now=NOW, limit=5), 60),
+    "files that are named": (
+        _nothing,
+        lambda t: t.reconciliation.named(JobPlace(tenant_id=_BIG), limit=50),
+        120,
+    ),
+    "missing files": (_nothing, lambda t: t.reconciliation.missing_since(NOW, limit=50), 10),
     "purge uploads": (_nothing, lambda t: t.upload_ledger.take(now=LATER, limit=5), 60),
     "purge no upload": (_nothing, lambda t: t.upload_ledger.take(now=NOW, limit=5), 5),
     "forget uploads": (

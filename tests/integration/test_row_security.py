@@ -55,6 +55,16 @@ async def owners(database: Database) -> tuple[Owner, Owner]:
                 *(owner.tenant_id, owner.user_id),
             )
             await database.execute(
+                "INSERT INTO genjobs.erasures (tenant_id, id, whole_user, user_id, requested_at, "
+                "due_at) VALUES ($1, gen_random_uuid(), true, 'u_erased', now(), now())",
+                owner.tenant_id,
+            )
+            await database.execute(
+                "INSERT INTO genjobs.missing_files "
+                "SELECT tenant_id, id, 'k', now() FROM genjobs.jobs WHERE tenant_id = $1",
+                owner.tenant_id,
+            )
+            await database.execute(
                 "INSERT INTO genjobs.issuer_keys VALUES ($1, 'k', $2, 'EdDSA', 'x', '{}', now())",
                 f"https://{owner.tenant_id}.test",
                 owner.tenant_id,
@@ -228,12 +238,24 @@ async def test_credentials_and_limits_are_out_of_reach(
         await connection.close()
 
 
-async def test_one_function_alone_has_the_owners_rights(database: Database) -> None:
+#: Functions that run with the owner's rights, and who may call them.
+_DEFINERS = {
+    "find_key": "genjobs_api",
+    **dict.fromkeys(("drop_tombstones", "cancel_erased", "remove_erased"), "genjobs_worker"),
+}
+
+
+async def test_few_functions_have_the_owners_rights(database: Database) -> None:
     rows = await database.execute(
-        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef "
-        "AND pronamespace = 'genjobs'::regnamespace"
+        "SELECT proname, proconfig, array(SELECT r.rolname::text FROM pg_roles r "
+        " WHERE r.rolname IN ('genjobs_api', 'genjobs_worker') "
+        " AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) AS callers "
+        "FROM pg_proc p WHERE prosecdef AND pronamespace = 'genjobs'::regnamespace"
     )
-    assert [tuple(row) for row in rows] == [("find_key", ["search_path=pg_catalog, pg_temp"])]
+    assert {row["proname"]: row["callers"] for row in rows} == {
+        name: [caller] for name, caller in _DEFINERS.items()
+    }
+    assert all(row["proconfig"] == ["search_path=pg_catalog, pg_temp"] for row in rows)
 
 
 async def test_tenants_that_take_turns_on_one_connection_do_not_meet(

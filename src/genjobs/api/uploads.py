@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["uploads"])
     response_class=Response,
     responses={
         201: {"model": UploadOut, "description": "The upload; its URL is not shown again"},
-        **problem_responses(400, 401, 403, 413, 415, 422, 429, 503),
+        **problem_responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
     openapi_extra=body_of("UploadCreate"),
 )

@@ -13,6 +13,7 @@ from typing import Final
 
 from genjobs.application.cancel import CancelJob
 from genjobs.application.create_upload import CreateUpload, NewUpload, UploadDeclaration
+from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import (
     GetJob,
@@ -26,7 +27,8 @@ from genjobs.application.query import (
 from genjobs.application.submission import Submission
 from genjobs.application.submit import SubmitJob
 from genjobs.application.usage import GetUsage
-from genjobs.domain.ids import JobId, TenantId
+from genjobs.domain.erasure import Erasure
+from genjobs.domain.ids import ErasureId, JobId, TenantId
 from genjobs.domain.job import Job
 from genjobs.domain.ports import ArtifactStore, Authenticator, JobStore
 from genjobs.domain.tenancy import Owner, Reach
@@ -48,6 +50,9 @@ class Genjobs:
     create_upload: CreateUpload
     mint_token: MintToken
     get_usage: GetUsage
+    erase_user: EraseUser
+    erase_job: EraseJob
+    get_erasure: GetErasure
     authenticator: Authenticator
     jobs: JobStore
     artifacts: ArtifactStore
@@ -96,6 +101,10 @@ class Genjobs:
     async def output(self, reach: Reach, job_id: JobId, output_id: str) -> SignedOutput:
         """Return one output with a fresh link."""
         return await self.get_output(reach, job_id, output_id)
+
+    async def erasure(self, tenant_id: TenantId, erasure_id: ErasureId) -> Erasure:
+        """Return how far an erasure is: the receipt, once it has ended."""
+        return await self.get_erasure(tenant_id, erasure_id)
 
     async def wait(
         self, reach: Reach, job_id: JobId, *, timeout: timedelta = timedelta(hours=1)

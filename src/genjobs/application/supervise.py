@@ -18,8 +18,11 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
+from genjobs.application.purge import PurgeFiles
 from genjobs.application.purge_uploads import PurgeUploads
+from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.errors import Unavailable
@@ -33,6 +36,8 @@ from genjobs.domain.ports import (
     Signals,
     Supervision,
 )
+from genjobs.domain.reconciliation import Reconciled
+from genjobs.domain.retention import Purged
 from genjobs.domain.supervision import Deeds
 
 TICK: Final = timedelta(seconds=5)
@@ -60,6 +65,10 @@ class Tick:
     drift: int
     #: Files without a job, removed.
     swept: int
+    #: Jobs removed for erasures.
+    erased: int
+    purged: Purged
+    reconciled: Reconciled
     #: Uploads that nobody needed, removed.
     uploads_purged: int
     pruned: Pruned
@@ -74,6 +83,9 @@ class Supervise:
     ingests: IngestLedger
     supervision: Supervision
     escalate: EscalateCancels
+    erase: EraseWhatIsAsked
+    purge: PurgeFiles
+    reconcile: ReconcileFiles
     sweep: SweepFiles
     purge_uploads: PurgeUploads
     clock: Clock
@@ -107,9 +119,17 @@ class Supervise:
         drift = await self._recount()
         await self._add_up(Deeds(drift=drift))
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
+        erased = await self.erase()
+        await self._add_up(Deeds(erased_jobs=erased))
+        purged = await self.purge()
+        await self._add_up(
+            Deeds(purged_inputs=purged.inputs, purged_jobs=purged.jobs, purged_rows=purged.rows)
+        )
+        reconciled = await self.reconcile()
+        await self._add_up(Deeds(lost_files=reconciled.lost))
         swept = await self._with_store("sweep", self.sweep())
         await self._add_up(Deeds(swept_files=swept))
-        purged = await self._with_store("uploads", self.purge_uploads(now=now))
+        uploads_purged = await self._with_store("uploads", self.purge_uploads(now=now))
         tick = Tick(
             grace=grace,
             expired=expired,
@@ -120,7 +140,10 @@ class Supervise:
             ingest_backlog=await self.ingests.backlog(),
             drift=drift,
             swept=swept,
-            uploads_purged=purged,
+            erased=erased,
+            purged=purged,
+            reconciled=reconciled,
+            uploads_purged=uploads_purged,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -186,7 +209,8 @@ class Supervise:
 def _line(tick: Tick) -> dict[str, object]:
     """Return what a tick's log line says."""
     said = dataclasses.asdict(tick)
-    said |= {f"pruned_{name}": count for name, count in said.pop("pruned").items()}
+    for part in ("pruned", "purged", "reconciled"):
+        said |= {f"{part}_{name}": count for name, count in said.pop(part).items()}
     overview = said.pop("overview")
     for name in (
         "oldest_eligible_seconds",
@@ -196,6 +220,7 @@ def _line(tick: Tick) -> dict[str, object]:
         "open_cancels",
         "oldest_cancel_seconds",
         "paused",
+        "purge_overdue_seconds",
     ):
         said[name] = overview[name]
     return said

@@ -17,20 +17,17 @@ from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
 from genjobs.application.create_upload import CreateUpload
 from genjobs.application.denials import Denials
-from genjobs.application.escalate import EscalateCancels
+from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.genjobs import Genjobs
 from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
-from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.recording import Recorder
 from genjobs.application.renderer import Renderer
 from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
-from genjobs.application.supervise import Supervise
-from genjobs.application.sweep import SweepFiles
 from genjobs.application.uploaded_media import FindUploads
 from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters
@@ -41,9 +38,9 @@ from genjobs.bootstrap.administration import (
 )
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
+from genjobs.bootstrap.supervising import build_supervisor
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
-from genjobs.domain.supervision import Patience
 from genjobs.gpu.keeping import LocalRetirement
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
@@ -84,6 +81,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
     jobs, artifacts, clock = await adapters.jobs(), await adapters.artifacts(), adapters.clock()
     signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
     get_job = GetJob(jobs=jobs, signer=signer)
+    erasures = await adapters.erasures()
     uploads = await adapters.uploads()
     tenants, codec = await adapters.tenants(), adapters.token_codec()
     authenticate = Authenticate(
@@ -120,6 +118,9 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         ),
         mint_token=MintToken(tenants=tenants, codec=codec, clock=clock, ids=adapters.ids()),
         get_usage=GetUsage(tenants=tenants, clock=clock),
+        erase_user=EraseUser(erasures=erasures, clock=clock, ids=adapters.ids()),
+        erase_job=EraseJob(erasures=erasures, clock=clock, ids=adapters.ids()),
+        get_erasure=GetErasure(erasures=erasures),
         authenticator=authenticate,
         jobs=jobs,
         artifacts=artifacts,
@@ -184,29 +185,6 @@ async def build_ingester(adapters: Adapters) -> Ingester:
             rules=settings.ingest_rules(),
             limit=settings.max_media_bytes,
         ),
-    )
-
-
-async def build_supervisor(adapters: Adapters) -> Supervise:
-    """Return the supervisor."""
-    supervision, clock = await adapters.supervision(), adapters.clock()
-    artifacts, uploads = await adapters.artifacts(), await adapters.upload_ledger()
-    return Supervise(
-        ledger=await adapters.ledger(),
-        ingests=await adapters.ingests(),
-        supervision=supervision,
-        escalate=EscalateCancels(
-            supervision=supervision,
-            workers=adapters.workers(),
-            clock=clock,
-            patience=Patience.of(adapters.settings.deadlines()),
-        ),
-        sweep=SweepFiles(
-            artifacts=artifacts, supervision=supervision, uploads=uploads, clock=clock
-        ),
-        purge_uploads=PurgeUploads(uploads=uploads, artifacts=artifacts),
-        clock=clock,
-        signals=adapters.signals(),
     )
 
 

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         CancelNotices,
+        ErasureLedger,
+        ErasureStore,
         IngestLedger,
         JobLedger,
         JobStore,
         KeyDirectory,
+        Reconciliation,
+        RetentionLedger,
         Supervision,
         TenantDirectory,
         UploadLedger,
@@ -90,6 +94,39 @@ class DatabaseAdapters(Opened):
         return self._once(
             "supervision", lambda: PostgresSupervision(pool, self.settings.deadlines())
         )
+
+    async def erasures(self) -> ErasureStore:
+        """Return the tenant's side of erasures."""
+        from genjobs.adapters.postgres import PostgresErasures
+
+        pool = await self._api_pool()
+        return self._once("erasures", lambda: PostgresErasures(pool))
+
+    async def erasure_ledger(self) -> ErasureLedger:
+        """Return the system's side of erasures."""
+        from genjobs.adapters.postgres import PostgresErasureLedger
+
+        pool = await self._worker_pool()
+        return self._once(
+            "erasure_ledger",
+            lambda: PostgresErasureLedger(pool, self.settings.retention_rules()),
+        )
+
+    async def retention(self) -> RetentionLedger:
+        """Return what is due for removal."""
+        from genjobs.adapters.postgres import PostgresRetention
+
+        pool = await self._worker_pool()
+        return self._once(
+            "retention", lambda: PostgresRetention(pool, self.settings.retention_rules())
+        )
+
+    async def reconciliation(self) -> Reconciliation:
+        """Return what rows name."""
+        from genjobs.adapters.postgres import PostgresReconciliation
+
+        pool = await self._worker_pool()
+        return self._once("reconciliation", lambda: PostgresReconciliation(pool))
 
     async def ingests(self) -> IngestLedger:
         """Return the ingests of all tenants."""

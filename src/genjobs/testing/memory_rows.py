@@ -6,15 +6,17 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
-from genjobs.domain.ids import ExecutionId, JobId, TenantId, UploadId
+from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId, UploadId
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobEvent, JobStatus, after
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.reconciliation import JobPlace, MissingFile
 from genjobs.domain.supervision import Deeds
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.domain.uploads import Upload
@@ -46,6 +48,8 @@ class Shared:
     recounted: int = 0
     swept: str = ""
     sweep_due: datetime | None = None
+    walked: JobPlace = field(default_factory=JobPlace)
+    walk_due: datetime | None = None
     deeds: Deeds = field(default_factory=Deeds)
 
     def lapsed(self, lease_expires_at: datetime | None, now: datetime) -> bool:
@@ -85,6 +89,13 @@ class UploadRow:
         kept = self.used or self.upload.expires_at > now
         return self.upload.owner == owner and kept and not self.leaving
 
+    def release(self, job_id: JobId, now: datetime) -> None:
+        """Note that a job refers to it no more; it is due when none does."""
+        if job_id in self.jobs:
+            self.jobs.remove(job_id)
+            if not self.jobs and not self.leaving:
+                self.due_at = now
+
 
 @dataclass(slots=True, kw_only=True)
 class Row:
@@ -102,6 +113,8 @@ class Row:
     version: int = 1
     charged: int = 0
     spared: int = 0
+    inputs_purged_at: datetime | None = None
+    purge_taken_until: datetime | None = None
     slot: Slot | None = None
     #: Attempt and execution to how it ended, for repeats after a lost answer.
     ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)
@@ -150,6 +163,11 @@ class MemoryJobs:
         #: Who hears directly of the cancel of a running job.
         self.listeners: list[Callable[[ExecutionId | None], None]] = []
         self._rows: dict[JobId, Row] = {}
+        #: Erasures, and the users who may not submit for one; of another module, which knows them.
+        self._erasures: dict[ErasureId, Any] = {}
+        self.erased_users: set[Owner] = set()
+        #: Files that are missing, and since when.
+        self._missing: dict[MissingFile, datetime] = {}
         self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
         self._uploads: dict[UploadId, UploadRow] = {}
 
@@ -164,6 +182,18 @@ class MemoryJobs:
         """What supervisors share; as ``rows``."""
         self.reach()
         return self._shared
+
+    @property
+    def erasures(self) -> dict[ErasureId, Any]:
+        """The erasures; as ``rows``."""
+        self.reach()
+        return self._erasures
+
+    @property
+    def missing(self) -> dict[MissingFile, datetime]:
+        """Files that are missing, and since when; as ``rows``."""
+        self.reach()
+        return self._missing
 
     @property
     def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId, datetime]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from genjobs.domain.artifacts import ArtifactKey
+from genjobs.domain.errors import UserBeingErased
 from genjobs.domain.ids import UploadId
 from genjobs.domain.tenancy import Owner
 from genjobs.domain.uploads import Upload, UploadFile
@@ -23,6 +24,9 @@ class MemoryUploadStore:
     async def create(self, upload: Upload) -> None:
         """See the port."""
         owner = upload.owner
+        self._jobs.reach()
+        if owner in self._jobs.erased_users:
+            raise UserBeingErased
         self._jobs.tenants.admit_upload(
             upload, self._jobs.unused_uploads(owner.tenant_id), self._jobs.unused_uploads(owner)
         )

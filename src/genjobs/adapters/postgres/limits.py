@@ -22,6 +22,7 @@ from genjobs.domain.errors import (
     UnknownPlan,
     UnknownUpload,
     UploadsFull,
+    UserBeingErased,
 )
 from genjobs.domain.plans import Allowance, Limits, Used
 
@@ -101,6 +102,8 @@ def refusal_of(row: Record) -> GenjobsError:
     match outcome:
         case "mismatch":
             return IdempotencyMismatch()
+        case "being_erased":
+            return UserBeingErased()
         case "unknown_upload":
             return UnknownUpload(pointer="/media")
         case "unknown_plan":

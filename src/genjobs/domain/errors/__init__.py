@@ -38,6 +38,7 @@ business and is not here.
     ├── AccessError
     │   ├── Unauthenticated             unauthenticated
     │   └── ScopeMissing                scope_missing
+    ├── UserBeingErased                 user_being_erased
     ├── LimitReached                    the request may be accepted later
     │   ├── RateLimited                 rate_limited
     │   ├── QuotaExceeded               quota_exceeded
@@ -134,6 +135,7 @@ from genjobs.domain.errors.refusals import (
     UploadMismatch,
     UploadsFull,
     UrlNotAllowed,
+    UserBeingErased,
     WorkflowLimit,
     WorkflowTooLarge,
 )
@@ -194,6 +196,7 @@ __all__ = [
     "UploadMismatch",
     "UploadsFull",
     "UrlNotAllowed",
+    "UserBeingErased",
     "WorkerLost",
     "WorkflowLimit",
     "WorkflowRefused",

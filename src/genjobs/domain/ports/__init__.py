@@ -38,6 +38,7 @@ from genjobs.domain.ports.engine import (
     StopSignal,
     WorkflowEngine,
 )
+from genjobs.domain.ports.erasures import ErasureLedger, ErasureStore
 from genjobs.domain.ports.ingests import IngestLedger
 from genjobs.domain.ports.jobs import (
     JobLedger,
@@ -55,6 +56,8 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.reconciliation import Reconciliation
+from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
     Supervision,
     WorkerControl,
@@ -78,6 +81,8 @@ __all__ = [
     "CredentialAdministration",
     "EngineFile",
     "EngineKeeper",
+    "ErasureLedger",
+    "ErasureStore",
     "IdSource",
     "IngestLedger",
     "JobLedger",
@@ -91,8 +96,10 @@ __all__ = [
     "PictureSize",
     "Pruned",
     "PublicKeyReader",
+    "Reconciliation",
     "Rendered",
     "Resolver",
+    "RetentionLedger",
     "Retirement",
     "Signals",
     "SignedFile",

@@ -44,6 +44,11 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    IF genjobs.being_erased(p_tenant, p_user) THEN
+        outcome := 'being_erased';
+        RETURN NEXT;
+        RETURN;
+    END IF;
     IF p_key IS NOT NULL THEN
         SELECT * INTO v_taken FROM genjobs.idempotency i
         WHERE i.tenant_id = p_tenant AND i.user_id = p_user AND i.key = p_key
@@ -92,7 +97,13 @@ BEGIN
     END IF;
     v_longest := least((v_tenant_limits ->> 'max_retention_seconds')::float8,
                        (v_user_limits ->> 'max_retention_seconds')::float8);
-    retention := least(p_retention, interval '1 second' * v_longest);
+    retention := p_retention;
+    IF NOT p_retention_asked THEN
+        retention := coalesce(interval '1 second' * coalesce(
+            (v_user_limits ->> 'retention_seconds')::float8,
+            (v_tenant_limits ->> 'retention_seconds')::float8), p_retention);
+    END IF;
+    retention := least(retention, interval '1 second' * v_longest);
     IF p_retention_asked AND retention < p_retention THEN
         what := coalesce(what, 'retention_seconds');
     END IF;

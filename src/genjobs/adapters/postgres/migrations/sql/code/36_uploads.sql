@@ -46,6 +46,11 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    IF genjobs.being_erased(p_tenant, p_user) THEN
+        outcome := 'being_erased';
+        RETURN NEXT;
+        RETURN;
+    END IF;
     SELECT p_tenant_limits || t.limits INTO v_tenant_limits
     FROM genjobs.tenants t WHERE t.id = p_tenant;
     SELECT * INTO v_user FROM genjobs.user_load u
