@@ -14,7 +14,9 @@ import pytest
 
 from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
 from genjobs.adapters.postgres import (
+    PostgresJobLedger,
     PostgresJobStore,
+    PostgresSupervision,
     PostgresUploadLedger,
     PostgresUploadStore,
     open_pool,
@@ -23,6 +25,7 @@ from genjobs.adapters.postgres.pool import Pool, connect_arguments
 from genjobs.adapters.r2 import R2ArtifactStore
 from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.domain.artifacts import ArtifactKey
+from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable, UnknownUpload
 from genjobs.domain.ports import ArtifactStore
 from genjobs.domain.tenancy import Owner
@@ -200,3 +203,28 @@ async def test_file_of_a_signed_put_is_read_back_whole(
     assert answer.status_code == 200
     async with r2_store.read(upload.key, length=upload.bytes + 1) as chunks:
         assert b"".join([chunk async for chunk in chunks]) == content
+
+
+async def test_counts_of_a_user_stay_while_an_upload_is_unused(
+    database: Database, owners: Sequence[Owner], api: Pool, worker: Pool
+) -> None:
+    upload = an_upload(owners[0], life=9 * DAY)
+    await PostgresUploadStore(api).create(upload)
+    jobs, uploads = PostgresJobLedger(worker, Deadlines()), PostgresUploadLedger(worker)
+    assert (await jobs.prune(now=BEGINNING + 8 * DAY, limit=9)).loads == 0
+
+    await uploads.forget(await uploads.take(now=BEGINNING + 9 * DAY, limit=9))
+    assert (await jobs.prune(now=BEGINNING + 9 * DAY, limit=9)).loads == 1
+
+
+async def test_wrong_counts_of_uploads_are_mended(
+    database: Database, owners: Sequence[Owner], api: Pool, worker: Pool
+) -> None:
+    for _ in range(3):
+        await PostgresUploadStore(api).create(an_upload(owners[0]))
+    supervision = PostgresSupervision(worker, Deadlines())
+    assert [await supervision.recount_next() for _ in owners] == [0, 0, 0]
+    await database.execute("UPDATE genjobs.user_load SET uploads = 7")
+    await database.execute("UPDATE genjobs.tenant_load SET uploads = 9")
+    assert sum([await supervision.recount_next() or 0 for _ in owners]) == 4
+    assert [row["name"] for row in await database.execute(ALL_BROKEN)] == []
