@@ -156,8 +156,9 @@ class Pool:
         proof of the contrary, and perhaps somebody's who has not begun to use them.
         """
         for connection, made_at in list(self._made.items()):
-            idle = connection.get_server_pid() not in self._busy
-            if idle and made_at < since and not connection.is_closed():
+            if connection.is_closed() or made_at >= since:
+                continue
+            if connection.get_server_pid() not in self._busy:
                 connection.terminate()
 
 
