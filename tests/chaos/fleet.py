@@ -117,16 +117,17 @@ class Fleet:
 
     def kill(self, member: Member, kind: str = "killed") -> None:
         """Kill a member as ``kill -9`` does."""
-        if self.harm(member, kind) is not None and member.process is not None:
+        if self.harm(member, kind) is not None:
             member.doomed = True
-            with contextlib.suppress(ProcessLookupError):
-                member.process.send_signal(signal.SIGKILL)
+            self.signal(member, signal.SIGKILL)
 
     def signal(self, member: Member, number: signal.Signals) -> None:
         """Send a signal to a member that lives."""
-        if member.pid is not None and member.process is not None:
+        if member.pid is not None:
+            # Not by the process object: it would first look whether the process has ended, and
+            # take the exit code from whoever waits for it.
             with contextlib.suppress(ProcessLookupError):
-                member.process.send_signal(number)
+                os.kill(member.pid, number)
 
     async def start(self) -> None:
         """Start every member, and keep each running."""
