@@ -310,6 +310,41 @@ class TwoTenantReplay:
         assert answers[0].json()["code"] == "unknown_plan"
         assert_same(*answers)
 
+    async def test_erasures_are_of_their_tenant(
+        self,
+        recording: Recording,
+        a: httpx.AsyncClient,
+        b: httpx.AsyncClient,
+        as_other_user: httpx.AsyncClient,
+    ) -> None:
+        mine, path = {"user_id": USER}, f"/v1/jobs/{recording.queued_id}/erase"
+        missing = path.replace(recording.queued_id, MISSING_JOB)
+        for http, params in ((b, mine), (b, {}), (a, {"user_id": OTHER_USER})):
+            foreign = await http.post(path, params=params, headers=SAME_ID)
+            assert foreign.status_code == 404
+            assert_same(foreign, await http.post(missing, params=params, headers=SAME_ID))
+            assert_tells_nothing(foreign, recording)
+        for method, address in (("POST", path), ("DELETE", f"/v1/users/{USER}")):
+            refused = await as_other_user.request(method, address)
+            assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+        # A user of B's who has the same name is another.
+        theirs = await b.delete(f"/v1/users/{USER}")
+        assert theirs.status_code == 202
+        assert (await a.get(f"/v1/jobs/{recording.queued_id}", params=mine)).status_code == 200
+        job = {**mine, "workflow": a_workflow()}
+        assert (await a.post("/v1/jobs", json=job)).status_code == 202
+        assert (await b.post("/v1/jobs", json=job)).status_code == 409
+
+        own = await a.delete(f"/v1/users/{USER}")
+        assert own.status_code == 202
+        receipt = own.headers["location"]
+        assert (await a.get(receipt)).json() == own.json()
+        unknown = await b.get("/v1/erasures/era_00000000000000000000000000", headers=SAME_ID)
+        for address in (receipt, f"{receipt}x", "/v1/erasures/x"):
+            answer = await b.get(address, headers=SAME_ID)
+            assert answer.status_code == 404
+            assert_same(answer, unknown)
+
     async def test_key_without_a_users_name_reaches_nothing(
         self, world: World, recording: Recording
     ) -> None:

@@ -28,6 +28,11 @@ _WORDS: Final = {
         "longest `run_timeout_seconds`; a job that asks for none gets no more",
         "422 `plan_limit`",
     ),
+    "retention_seconds": (
+        "how long outputs of a job that names no `retention_seconds` are kept; the user's goes "
+        "before the tenant's, without both it is `GENJOBS_RETENTION_SECONDS`",
+        "-",
+    ),
     "max_retention_seconds": ("longest `retention_seconds`, likewise", "422 `plan_limit`"),
     "weight": (
         "part of the dispatch window: a tenant's against other tenants, a user's against other "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from genjobs.adapters.postgres import (
     PostgresJobLedger,
     PostgresJobStore,
     PostgresKeyDirectory,
+    PostgresRetention,
     PostgresTenantDirectory,
     administration,
     migrate,
@@ -32,6 +34,7 @@ from genjobs.domain.ingests import IngestExecution, IngestRules
 from genjobs.domain.job import Idempotency, JobError, JobQuery, Timings
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.retention import RetentionRules
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing import a_new_job
 from tests.integration.skewed import BIG, LATER, NOW, fill
@@ -43,6 +46,7 @@ FROM pg_class c
 WHERE c.relnamespace = 'genjobs'::regnamespace AND c.relkind IN ('r', 'i')
   AND c.relname NOT IN ('slots', 'tenants', 'alembic_version')
 """
+DAY = timedelta(days=1)
 _BIG = TenantId(BIG)
 _HUGE_USER = Owner(tenant_id=_BIG, user_id="u_0")
 _ERROR = JobError(code="node_error", message="No.")
@@ -56,6 +60,7 @@ class OneTransaction:
         self.store = PostgresJobStore(self)  # type: ignore[arg-type]
         self.ledger = PostgresJobLedger(self, Deadlines())  # type: ignore[arg-type]
         self.ingests = PostgresIngestLedger(self, IngestRules())  # type: ignore[arg-type]
+        self.retention = PostgresRetention(self, RetentionRules())  # type: ignore[arg-type]
         self.keys = PostgresKeyDirectory(self)  # type: ignore[arg-type]
         self.directory = PostgresTenantDirectory(self, DefaultLimits())  # type: ignore[arg-type]
 
@@ -75,6 +80,10 @@ class OneTransaction:
     async def claimed(self) -> IngestExecution:
         [ingest] = await self.ingests.claim([ExecutionId(uuid4())], now=NOW)
         return ingest.execution
+
+    async def purged(self) -> None:
+        due = await self.retention.take_ended(now=NOW + 30 * DAY, limit=20)
+        assert await self.retention.ended_gone(due, now=NOW + 30 * DAY) == 20
 
     async def some_job(self) -> JobId:
         """Return the last in line of the huge queue."""
@@ -208,6 +217,25 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
         OneTransaction.claimed,
         lambda t, _: t.ingests.rescue(now=LATER, limit=5),
         400,
+    ),
+    "take inputs": (_nothing, lambda t: t.retention.take_inputs(now=LATER, limit=5), 60),
+    "take no inputs": (_nothing, lambda t: t.retention.take_inputs(now=NOW - DAY, limit=5), 5),
+    "inputs gone": (
+        lambda t: t.retention.take_inputs(now=LATER, limit=5),
+        lambda t, due: t.retention.inputs_gone(due, now=LATER),
+        60,
+    ),
+    "take ended": (_nothing, lambda t: t.retention.take_ended(now=NOW + 30 * DAY, limit=5), 60),
+    "take none ended": (_nothing, lambda t: t.retention.take_ended(now=NOW, limit=5), 5),
+    "ended gone": (
+        lambda t: t.retention.take_ended(now=NOW + 30 * DAY, limit=5),
+        lambda t, due: t.retention.ended_gone(due, now=NOW + 30 * DAY),
+        60,
+    ),
+    "drop tombstones": (
+        OneTransaction.purged,
+        lambda t, _: t.retention.drop_tombstones(now=NOW + 90 * DAY, limit=5),
+        60,
     ),
     "backlog": (_nothing, lambda t: t.ingests.backlog(), 10_000),
 }

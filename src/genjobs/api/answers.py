@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from genjobs.domain.erasure import ErasureKind
 from genjobs.domain.job import CancelMethod
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.media import MediaKind
@@ -157,6 +158,7 @@ class LimitsOut(BaseModel):
     bytes_per_day: int | None
     max_priority: int | None
     max_run_seconds: float | None
+    retention_seconds: float | None
     max_retention_seconds: float | None
     weight: float
     browser_writes: bool
@@ -190,3 +192,24 @@ class UsageOut(BaseModel):
     object: Literal["usage"]
     tenant: UsagePartOut | None
     user: UserUsageOut | None
+
+
+class ErasedOut(BaseModel):
+    """How much was removed so far."""
+
+    jobs: int
+    files: int
+    uploads: int
+    idempotency_keys: int
+
+
+class ErasureOut(BaseModel):
+    """An erasure; once completed, its receipt."""
+
+    id: str = Field(examples=["era_01kb3v9m2xf0wtq7m8e5n4d3rc"])
+    object: Literal["erasure"]
+    kind: ErasureKind
+    status: Literal["running", "completed"]
+    requested_at: datetime
+    finished_at: datetime | None
+    erased: ErasedOut

@@ -17,6 +17,7 @@ DESCRIPTION: Final = (
 )
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch and cancel jobs."},
+    {"name": "erasure", "description": "Removing users and jobs for good."},
     {"name": "access", "description": "Tokens for end users, and limits."},
     {"name": "files", "description": "Files behind signed URLs."},
     {"name": "health", "description": "For load balancers and operators; no key needed."},
@@ -27,6 +28,7 @@ _REASONS: Final = {
     401: "No valid key",
     403: "The key lacks the scope",
     404: "No such thing, or not yours",
+    409: "All that is this user's is being erased; try again after `Retry-After` seconds",
     413: "The body, its media or the workflow are too large",
     415: "The body is not sent as JSON",
     416: "The range is outside the file",
@@ -53,6 +55,7 @@ def _example(status: int) -> dict[str, Any]:
         401: "unauthenticated",
         403: "scope_missing",
         404: "not_found",
+        409: "user_being_erased",
         429: "rate_limited",
         503: "unavailable",
     }
@@ -64,7 +67,7 @@ def _example(status: int) -> dict[str, Any]:
         "status": status,
         "detail": _REASONS[status],
         "code": code,
-        "retryable": status in {429, 503},
+        "retryable": status in {409, 429, 503},
         "request_id": "req_4f0c2a",
     }
 

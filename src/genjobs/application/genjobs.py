@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from genjobs.application.cancel import CancelJob
+from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import (
     GetJob,
@@ -25,7 +26,8 @@ from genjobs.application.query import (
 from genjobs.application.submission import Submission
 from genjobs.application.submit import SubmitJob
 from genjobs.application.usage import GetUsage
-from genjobs.domain.ids import JobId, TenantId
+from genjobs.domain.erasure import Erasure
+from genjobs.domain.ids import ErasureId, JobId, TenantId
 from genjobs.domain.job import Job
 from genjobs.domain.ports import ArtifactStore, Authenticator, JobStore
 from genjobs.domain.tenancy import Owner, Reach
@@ -46,6 +48,9 @@ class Genjobs:
     cancel_job: CancelJob
     mint_token: MintToken
     get_usage: GetUsage
+    erase_user: EraseUser
+    erase_job: EraseJob
+    get_erasure: GetErasure
     authenticator: Authenticator
     jobs: JobStore
     artifacts: ArtifactStore
@@ -86,6 +91,10 @@ class Genjobs:
     async def output(self, reach: Reach, job_id: JobId, output_id: str) -> SignedOutput:
         """Return one output with a fresh link."""
         return await self.get_output(reach, job_id, output_id)
+
+    async def erasure(self, tenant_id: TenantId, erasure_id: ErasureId) -> Erasure:
+        """Return how far an erasure is: the receipt, once it has ended."""
+        return await self.get_erasure(tenant_id, erasure_id)
 
     async def wait(
         self, reach: Reach, job_id: JobId, *, timeout: timedelta = timedelta(hours=1)

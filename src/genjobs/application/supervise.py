@@ -18,7 +18,9 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
+from genjobs.application.purge import PurgeFiles
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.errors import Unavailable
@@ -32,6 +34,7 @@ from genjobs.domain.ports import (
     Signals,
     Supervision,
 )
+from genjobs.domain.retention import Purged
 from genjobs.domain.supervision import Deeds
 
 TICK: Final = timedelta(seconds=5)
@@ -59,6 +62,9 @@ class Tick:
     drift: int
     #: Files without a job, removed.
     swept: int
+    #: Jobs removed for erasures.
+    erased: int
+    purged: Purged
     pruned: Pruned
     overview: Overview
 
@@ -71,6 +77,8 @@ class Supervise:
     ingests: IngestLedger
     supervision: Supervision
     escalate: EscalateCancels
+    erase: EraseWhatIsAsked
+    purge: PurgeFiles
     sweep: SweepFiles
     clock: Clock
     signals: Signals
@@ -99,6 +107,8 @@ class Supervise:
             self.signals.wake()
         drift = await self._recount()
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
+        erased = await self.erase()
+        purged = await self.purge()
         swept = await self._sweep()
         await self._add_up(
             Deeds(
@@ -107,6 +117,10 @@ class Supervise:
                 escalations=escalated,
                 drift=drift,
                 swept_files=swept,
+                erased_jobs=erased,
+                purged_inputs=purged.inputs,
+                purged_jobs=purged.jobs,
+                purged_rows=purged.rows,
             )
         )
         tick = Tick(
@@ -119,6 +133,8 @@ class Supervise:
             ingest_backlog=await self.ingests.backlog(),
             drift=drift,
             swept=swept,
+            erased=erased,
+            purged=purged,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -183,7 +199,8 @@ class Supervise:
 def _line(tick: Tick) -> dict[str, object]:
     """Return what a tick's log line says."""
     said = dataclasses.asdict(tick)
-    said |= {f"pruned_{name}": count for name, count in said.pop("pruned").items()}
+    for part in ("pruned", "purged"):
+        said |= {f"{part}_{name}": count for name, count in said.pop(part).items()}
     overview = said.pop("overview")
     for name in (
         "oldest_eligible_seconds",
@@ -193,6 +210,7 @@ def _line(tick: Tick) -> dict[str, object]:
         "open_cancels",
         "oldest_cancel_seconds",
         "paused",
+        "purge_overdue_seconds",
     ):
         said[name] = overview[name]
     return said

@@ -16,12 +16,15 @@ from genjobs.application.cancel import CancelJob
 from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
 from genjobs.application.denials import Denials
+from genjobs.application.erase import EraseJob, EraseUser, GetErasure
+from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.genjobs import Genjobs
 from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
+from genjobs.application.purge import PurgeFiles
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.recording import Recorder
 from genjobs.application.renderer import Renderer
@@ -81,6 +84,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
     jobs, artifacts, clock = await adapters.jobs(), await adapters.artifacts(), adapters.clock()
     signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
     get_job = GetJob(jobs=jobs, signer=signer)
+    erasures = await adapters.erasures()
     tenants, codec = await adapters.tenants(), adapters.token_codec()
     authenticate = Authenticate(
         keys=await adapters.keys(), tenants=tenants, codec=codec, clock=clock
@@ -107,6 +111,9 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         cancel_job=CancelJob(jobs=jobs, clock=clock, signals=adapters.signals(), signer=signer),
         mint_token=MintToken(tenants=tenants, codec=codec, clock=clock, ids=adapters.ids()),
         get_usage=GetUsage(tenants=tenants, clock=clock),
+        erase_user=EraseUser(erasures=erasures, clock=clock, ids=adapters.ids()),
+        erase_job=EraseJob(erasures=erasures, clock=clock, ids=adapters.ids()),
+        get_erasure=GetErasure(erasures=erasures),
         authenticator=authenticate,
         jobs=jobs,
         artifacts=artifacts,
@@ -177,6 +184,7 @@ async def build_ingester(adapters: Adapters) -> Ingester:
 async def build_supervisor(adapters: Adapters) -> Supervise:
     """Return the supervisor."""
     supervision, clock = await adapters.supervision(), adapters.clock()
+    artifacts = await adapters.artifacts()
     return Supervise(
         ledger=await adapters.ledger(),
         ingests=await adapters.ingests(),
@@ -187,9 +195,14 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
             clock=clock,
             patience=Patience.of(adapters.settings.deadlines()),
         ),
-        sweep=SweepFiles(
-            artifacts=await adapters.artifacts(), supervision=supervision, clock=clock
+        erase=EraseWhatIsAsked(
+            artifacts=artifacts,
+            erasures=await adapters.erasure_ledger(),
+            clock=clock,
+            settle=adapters.settings.deadlines().lease,
         ),
+        purge=PurgeFiles(artifacts=artifacts, retention=await adapters.retention(), clock=clock),
+        sweep=SweepFiles(artifacts=artifacts, supervision=supervision, clock=clock),
         clock=clock,
         signals=adapters.signals(),
     )

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         CancelNotices,
+        ErasureLedger,
+        ErasureStore,
         IngestLedger,
         JobLedger,
         JobStore,
         KeyDirectory,
+        RetentionLedger,
         Supervision,
         TenantDirectory,
     )
@@ -87,6 +90,32 @@ class DatabaseAdapters(Opened):
         pool = await self._worker_pool()
         return self._once(
             "supervision", lambda: PostgresSupervision(pool, self.settings.deadlines())
+        )
+
+    async def erasures(self) -> ErasureStore:
+        """Return the tenant's side of erasures."""
+        from genjobs.adapters.postgres import PostgresErasures
+
+        pool = await self._api_pool()
+        return self._once("erasures", lambda: PostgresErasures(pool))
+
+    async def erasure_ledger(self) -> ErasureLedger:
+        """Return the system's side of erasures."""
+        from genjobs.adapters.postgres import PostgresErasureLedger
+
+        pool = await self._worker_pool()
+        return self._once(
+            "erasure_ledger",
+            lambda: PostgresErasureLedger(pool, self.settings.retention_rules()),
+        )
+
+    async def retention(self) -> RetentionLedger:
+        """Return what is due for removal."""
+        from genjobs.adapters.postgres import PostgresRetention
+
+        pool = await self._worker_pool()
+        return self._once(
+            "retention", lambda: PostgresRetention(pool, self.settings.retention_rules())
         )
 
     async def ingests(self) -> IngestLedger:

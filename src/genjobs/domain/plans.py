@@ -41,6 +41,9 @@ class Limits:
     max_priority: int | None = None
     #: Longest times that may be asked for, in seconds; a job that asks for none gets no more.
     max_run_seconds: float | None = None
+    #: How long outputs of a job that asks for no retention are kept, in seconds; the user's goes
+    #: before the tenant's, and without both it is the deployment's.
+    retention_seconds: float | None = None
     max_retention_seconds: float | None = None
     #: Part of the dispatch window, against others of the same kind.
     weight: float = 1.0
@@ -77,6 +80,7 @@ LIMIT_RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "bytes_per_day": (0, 2**53 - 1),
     "max_priority": PRIORITY_RANGE,
     "max_run_seconds": (1, 1_000_000_000),
+    "retention_seconds": (300, 31_536_000),
     "max_retention_seconds": (1, 1_000_000_000),
     "weight": (0.001, 1000),
 }

@@ -31,8 +31,10 @@ from genjobs.testing.memory_administration import (
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
+from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
@@ -47,11 +49,14 @@ __all__ = [
     "MemoryArtifactStore",
     "MemoryCancelNotices",
     "MemoryCredentialAdministration",
+    "MemoryErasureLedger",
+    "MemoryErasures",
     "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemoryRetention",
     "MemorySupervision",
     "MemoryTenantAdministration",
     "MemoryTenantDirectory",

@@ -34,8 +34,10 @@ from genjobs.testing.memory_access import (
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
+from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
@@ -110,6 +112,18 @@ class FakeAdapters(Adapters):
     async def supervision(self) -> MemorySupervision:
         """Return what supervisors share, in memory."""
         return MemorySupervision(self.fake_jobs)
+
+    async def retention(self) -> MemoryRetention:
+        """Return what is due for removal, in memory."""
+        return MemoryRetention(self.fake_jobs, self.settings.retention_rules())
+
+    async def erasures(self) -> MemoryErasures:
+        """Return the tenant's side of erasures, in memory."""
+        return MemoryErasures(self.fake_jobs)
+
+    async def erasure_ledger(self) -> MemoryErasureLedger:
+        """Return the system's side of erasures, in memory."""
+        return MemoryErasureLedger(self.fake_jobs, self.settings.retention_rules())
 
     def workers(self) -> MemoryWorkerControl:
         """Return workers that only pretend to be processes."""

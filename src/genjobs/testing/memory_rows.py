@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
-from genjobs.domain.ids import ExecutionId, JobId, TenantId
+from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobEvent, JobStatus, after
@@ -83,6 +84,8 @@ class Row:
     version: int = 1
     charged: int = 0
     spared: int = 0
+    inputs_purged_at: datetime | None = None
+    purge_taken_until: datetime | None = None
     slot: Slot | None = None
     #: Attempt and execution to how it ended, for repeats after a lost answer.
     ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)
@@ -131,6 +134,9 @@ class MemoryJobs:
         #: Who hears directly of the cancel of a running job.
         self.listeners: list[Callable[[ExecutionId | None], None]] = []
         self._rows: dict[JobId, Row] = {}
+        #: Erasures, and the users who may not submit for one; of another module, which knows them.
+        self._erasures: dict[ErasureId, Any] = {}
+        self.erased_users: set[Owner] = set()
         self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
 
     @property
@@ -144,6 +150,12 @@ class MemoryJobs:
         """What supervisors share; as ``rows``."""
         self.reach()
         return self._shared
+
+    @property
+    def erasures(self) -> dict[ErasureId, Any]:
+        """The erasures; as ``rows``."""
+        self.reach()
+        return self._erasures
 
     @property
     def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId, datetime]]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 
-from genjobs.domain.errors import IdempotencyMismatch
+from genjobs.domain.errors import IdempotencyMismatch, UserBeingErased
 from genjobs.domain.ids import JobId
 from genjobs.domain.job import (
     Cancellation,
@@ -34,6 +34,8 @@ class MemoryJobStore:
     ) -> Job | None:
         """See the port."""
         taken = self._jobs.keys.get((owner, idempotency.key))
+        if owner in self._jobs.erased_users:
+            return None
         if taken is None or taken[2] <= now - IDEMPOTENCY_LIFE:
             return None
         fingerprint, job_id, _ = taken
@@ -44,6 +46,9 @@ class MemoryJobStore:
     async def create(self, job: NewJob) -> Created:
         """See the port."""
         owner, idempotency = job.owner, job.idempotency
+        self._jobs.reach()
+        if owner in self._jobs.erased_users:
+            raise UserBeingErased
         if idempotency is not None:
             earlier = await self.find_submitted(owner, idempotency, now=job.created_at)
             if earlier is not None:

@@ -97,6 +97,11 @@ class MemoryTenants:
         """Return the counts of a tenant or a user."""
         return self._counts.setdefault(of, Counts())
 
+    def forget(self, owner: Owner) -> None:
+        """Forget what a user has used, and their plan."""
+        self._counts.pop(owner, None)
+        self.plans_of_users.pop(owner, None)
+
     def tenant_limits(self, tenant_id: TenantId) -> Limits:
         """Return the limits of a tenant as a whole."""
         return self.defaults.tenant.changed_by(self.rules(tenant_id).limits)
@@ -158,6 +163,11 @@ def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, t
     for limits in both:
         if limits.max_priority is not None and job.priority > limits.max_priority:
             raise PlanLimit(pointer="/priority")
+    tenant, user = both
+    seconds = user.retention_seconds if user.retention_seconds else tenant.retention_seconds
+    retention = job.retention
+    if seconds is not None and not job.retention_asked:
+        retention = timedelta(seconds=seconds)
     found = []
     for name, value, asked, most in (
         (
@@ -168,7 +178,7 @@ def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, t
         ),
         (
             "retention_seconds",
-            job.retention,
+            retention,
             job.retention_asked,
             [limits.max_retention_seconds for limits in both],
         ),

@@ -14,13 +14,21 @@ from genjobs.adapters.postgres import (
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
+    PostgresRetention,
     PostgresTenantDirectory,
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.domain.ids import JobId, TenantId
-from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, TenantDirectory
-from genjobs.testing import MemoryIngestLedger, MemoryJobLedger, MemoryJobs, MemoryJobStore
+from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, RetentionLedger, TenantDirectory
+from genjobs.domain.retention import RetentionRules
+from genjobs.testing import (
+    MemoryIngestLedger,
+    MemoryJobLedger,
+    MemoryJobs,
+    MemoryJobStore,
+    MemoryRetention,
+)
 from genjobs.testing.memory_access import MemoryTenantDirectory
 from tests.contract.model.base import Facts
 from tests.contract.model.plain_jobs import DEADLINES, INGEST, WINDOW
@@ -63,6 +71,7 @@ class MemoryBackend:
     store: JobStore
     ledger: JobLedger
     ingests: IngestLedger
+    retention: RetentionLedger
     directory: TenantDirectory
 
     def __init__(self, runner: asyncio.Runner) -> None:
@@ -80,6 +89,7 @@ class MemoryBackend:
         self.store = MemoryJobStore(self._jobs)
         self.ledger = MemoryJobLedger(self._jobs)
         self.ingests = MemoryIngestLedger(self._jobs, INGEST)
+        self.retention = MemoryRetention(self._jobs)
         self.directory = MemoryTenantDirectory(self._jobs)
 
     async def facts(self) -> tuple[dict[JobId, Facts], list[str]]:
@@ -118,6 +128,7 @@ class PostgresBackend:
         self.store: JobStore = PostgresJobStore(api, DEFAULTS)
         self.ledger: JobLedger = PostgresJobLedger(worker, DEADLINES)
         self.ingests: IngestLedger = PostgresIngestLedger(worker, INGEST)
+        self.retention: RetentionLedger = PostgresRetention(worker, RetentionRules())
         self.directory: TenantDirectory = PostgresTenantDirectory(api, DEFAULTS)
 
     async def close(self) -> None:

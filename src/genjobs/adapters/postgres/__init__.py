@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genjobs.adapters.postgres.access import PostgresKeyDirectory, PostgresTenantDirectory
+from genjobs.adapters.postgres.erasures import PostgresErasureLedger, PostgresErasures
 from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
 from genjobs.adapters.postgres.job_store import PostgresJobStore
@@ -12,16 +13,20 @@ from genjobs.adapters.postgres.notices import (
     carries_notices,
 )
 from genjobs.adapters.postgres.pool import Pool, open_pool
+from genjobs.adapters.postgres.retention import PostgresRetention
 from genjobs.adapters.postgres.supervision import PostgresSupervision
 
 __all__ = [
     "HeartbeatOnly",
     "Pool",
     "PostgresCancelNotices",
+    "PostgresErasureLedger",
+    "PostgresErasures",
     "PostgresIngestLedger",
     "PostgresJobLedger",
     "PostgresJobStore",
     "PostgresKeyDirectory",
+    "PostgresRetention",
     "PostgresSupervision",
     "PostgresTenantDirectory",
     "carries_notices",

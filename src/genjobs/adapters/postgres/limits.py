@@ -20,6 +20,7 @@ from genjobs.domain.errors import (
     RateLimited,
     Unavailable,
     UnknownPlan,
+    UserBeingErased,
 )
 from genjobs.domain.plans import Allowance, Limits, Used
 
@@ -96,6 +97,8 @@ def refusal_of(row: Record) -> GenjobsError:
     match outcome:
         case "mismatch":
             return IdempotencyMismatch()
+        case "being_erased":
+            return UserBeingErased()
         case "unknown_plan":
             return UnknownPlan(pointer="/plan")
         case "plan_limit":

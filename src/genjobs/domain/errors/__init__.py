@@ -35,6 +35,7 @@ business and is not here.
     ├── AccessError
     │   ├── Unauthenticated             unauthenticated
     │   └── ScopeMissing                scope_missing
+    ├── UserBeingErased                 user_being_erased
     ├── LimitReached                    the request may be accepted later
     │   ├── RateLimited                 rate_limited
     │   ├── QuotaExceeded               quota_exceeded
@@ -126,6 +127,7 @@ from genjobs.domain.errors.refusals import (
     UnknownMedia,
     UnknownPlan,
     UrlNotAllowed,
+    UserBeingErased,
     WorkflowLimit,
     WorkflowTooLarge,
 )
@@ -182,6 +184,7 @@ __all__ = [
     "UnknownMedia",
     "UnknownPlan",
     "UrlNotAllowed",
+    "UserBeingErased",
     "WorkerLost",
     "WorkflowLimit",
     "WorkflowRefused",

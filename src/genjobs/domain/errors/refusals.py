@@ -149,6 +149,13 @@ class UnknownPlan(InvalidInput):
     code = "unknown_plan"
 
 
+class UserBeingErased(GenjobsError):
+    """All that is this user's is being erased; try again once that is done."""
+
+    code = "user_being_erased"
+    retryable = True
+
+
 class LimitReached(GenjobsError):
     """A limit of the tenant or of the user is reached; try again later."""
 

@@ -36,6 +36,7 @@ from genjobs.domain.ports.engine import (
     StopSignal,
     WorkflowEngine,
 )
+from genjobs.domain.ports.erasures import ErasureLedger, ErasureStore
 from genjobs.domain.ports.ingests import IngestLedger
 from genjobs.domain.ports.jobs import (
     JobLedger,
@@ -53,6 +54,7 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
     Supervision,
     WorkerControl,
@@ -72,6 +74,8 @@ __all__ = [
     "CredentialAdministration",
     "EngineFile",
     "EngineKeeper",
+    "ErasureLedger",
+    "ErasureStore",
     "IdSource",
     "IngestLedger",
     "JobLedger",
@@ -87,6 +91,7 @@ __all__ = [
     "PublicKeyReader",
     "Rendered",
     "Resolver",
+    "RetentionLedger",
     "Retirement",
     "Signals",
     "SignedFile",

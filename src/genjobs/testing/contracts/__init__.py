@@ -25,6 +25,8 @@ from genjobs.testing.contracts.care import CancelNoticesContract, EngineKeeperCo
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
+from genjobs.testing.contracts.erasure_backend import ErasureBackend
+from genjobs.testing.contracts.erasures import ErasureContract, ErasureOutageContract
 from genjobs.testing.contracts.ingest_backend import INGEST_RULES, IngestBackend
 from genjobs.testing.contracts.ingest_ledger import IngestLedgerContract
 from genjobs.testing.contracts.inspection import MediaInspectorContract
@@ -36,6 +38,12 @@ from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
+from genjobs.testing.contracts.retention import (
+    RETENTION_RULES,
+    RetentionBackend,
+    RetentionContract,
+    RetentionOutageContract,
+)
 from genjobs.testing.contracts.signed_files import SignedFilesContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
@@ -57,6 +65,7 @@ from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerCo
 
 __all__ = [
     "INGEST_RULES",
+    "RETENTION_RULES",
     "AdministrationBackend",
     "AdministrationContract",
     "Arrangement",
@@ -70,6 +79,9 @@ __all__ = [
     "EngineContract",
     "EngineKeeperContract",
     "EngineOutageContract",
+    "ErasureBackend",
+    "ErasureContract",
+    "ErasureOutageContract",
     "Fetch",
     "Fetched",
     "IdSourceContract",
@@ -88,6 +100,9 @@ __all__ = [
     "PlansContract",
     "Publish",
     "ResolverContract",
+    "RetentionBackend",
+    "RetentionContract",
+    "RetentionOutageContract",
     "SignalsContract",
     "SignedFilesContract",
     "SignedUrlContract",

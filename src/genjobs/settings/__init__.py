@@ -14,7 +14,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ids import TENANT_PREFIX, parse_tenant_id
@@ -22,6 +22,7 @@ from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
+from genjobs.settings.keeping import KeepingSettings
 
 #: The tenant of the embedded mode and of the single key.
 DEFAULT_TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -34,7 +35,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(BaseSettings):
+class Settings(KeepingSettings):
     """All settings, with the defaults of the embedded mode."""
 
     model_config = SettingsConfigDict(
@@ -146,7 +147,6 @@ class Settings(BaseSettings):
     )
     queue_timeout_seconds: float = Field(1800, gt=0, description="Default queue time-out of a job")
     run_timeout_seconds: float = Field(600, gt=0, description="Default run time-out of a job")
-    retention_seconds: float = Field(604_800, gt=0, description="Default retention of a job")
     direct_notices: bool = Field(
         True,
         description="Whether workers hold a connection that brings cancels at once; without it, or "
