@@ -101,7 +101,7 @@ class Dampers:
 class Observed:
     """What is seen of the work; durations in seconds, None where nothing was measured."""
 
-    #: Eligible jobs that no worker has, and those that a worker has and does not render yet.
+    #: Jobs that could render and do not yet; see ``PoolLedger.observe``.
     waiting: int = 0
     #: How long the first of them has been eligible.
     oldest_seconds: float = 0.0
@@ -109,7 +109,7 @@ class Observed:
     #: Attempts given to workers a second, over the last two minutes and the last ten.
     arrivals_lately: float = 0.0
     arrivals_before: float = 0.0
-    #: Means of attempts that ended lately.
+    #: Means of attempts of late.
     render_seconds: float | None = None
     prepare_seconds: float | None = None
     #: From being called to its first start, of attempts that no warm container took.
@@ -140,6 +140,14 @@ class PoolMemory:
     min_containers: Held = Held()
     buffer_containers: Held = Held()
     scaledown_seconds: Held = Held()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolTurn:
+    """Whose look at the pool it is, until when, and what was remembered."""
+
+    memory: PoolMemory
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

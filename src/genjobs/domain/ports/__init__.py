@@ -54,6 +54,10 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.pool import (
+    PoolControl,
+    PoolLedger,
+)
 from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
     Supervision,
@@ -87,6 +91,8 @@ __all__ = [
     "MediaProbe",
     "Overview",
     "PictureSize",
+    "PoolControl",
+    "PoolLedger",
     "Pruned",
     "PublicKeyReader",
     "Rendered",
