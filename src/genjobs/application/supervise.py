@@ -1,9 +1,9 @@
 """
 Supervise: what time does to jobs, looked after in ticks.
 
-Expire queued jobs, rescue those whose worker or ingest is lost, escalate cancels, recount, prune,
-sweep. Reads never do this. Any number of supervisors may run at once: every step is a
-compare-and-set in the ledger. Nothing is dispatched here: pull workers ask for themselves, and
+Expire queued jobs, rescue those whose worker or ingest is lost, escalate cancels, adjust the pool,
+recount, prune, sweep. Reads never do this. Any number of supervisors may run at once: every step is
+a compare-and-set in the ledger. Nothing is dispatched here: pull workers ask for themselves, and
 those of this process are woken when a slot or a job has become free.
 """
 
@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.adjust_pool import AdjustPool
 from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.purge import PurgeFiles
@@ -65,6 +66,8 @@ class Tick:
     #: Jobs removed for erasures.
     erased: int
     purged: Purged
+    #: Containers that the pool is to keep warm, when it was this tick's turn to say so.
+    warm_containers: int | None
     pruned: Pruned
     overview: Overview
 
@@ -80,6 +83,8 @@ class Supervise:
     erase: EraseWhatIsAsked
     purge: PurgeFiles
     sweep: SweepFiles
+    #: None where workers come by themselves.
+    adjust: AdjustPool | None = None
     clock: Clock
     signals: Signals
 
@@ -105,6 +110,7 @@ class Supervise:
         )
         if expired or reclaimed or escalated or rescued or ingests_rescued:
             self.signals.wake()
+        warm = await self._adjust()
         drift = await self._recount()
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
         erased = await self.erase()
@@ -135,6 +141,7 @@ class Supervise:
             swept=swept,
             erased=erased,
             purged=purged,
+            warm_containers=warm,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -171,6 +178,10 @@ class Supervise:
                 status=rescue.status.value,
             )
         return len(batch)
+
+    async def _adjust(self) -> int | None:
+        decision = None if self.adjust is None else await self.adjust()
+        return None if decision is None else decision.settings.min_containers
 
     async def _recount(self) -> int:
         drift = 0

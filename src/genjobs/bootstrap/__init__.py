@@ -39,6 +39,7 @@ from genjobs.bootstrap.administration import (
     AdministrationOpener,
     open_administration,
 )
+from genjobs.bootstrap.capacity import build_adjuster, build_preview
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.domain.ids import TenantId
@@ -60,10 +61,12 @@ __all__ = [
     "AdministrationOpener",
     "DatabaseUrls",
     "api_key",
+    "build_adjuster",
     "build_api",
     "build_context",
     "build_genjobs",
     "build_ingester",
+    "build_preview",
     "build_supervisor",
     "build_worker",
     "load_settings",
@@ -202,6 +205,7 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
             settle=adapters.settings.deadlines().lease,
         ),
         purge=PurgeFiles(artifacts=artifacts, retention=await adapters.retention(), clock=clock),
+        adjust=await build_adjuster(adapters),
         sweep=SweepFiles(artifacts=artifacts, supervision=supervision, clock=clock),
         clock=clock,
         signals=adapters.signals(),

@@ -22,6 +22,7 @@ from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
+from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.keeping import KeepingSettings
 
 #: The tenant of the embedded mode and of the single key.
@@ -35,7 +36,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(KeepingSettings):
+class Settings(KeepingSettings, CapacitySettings):
     """All settings, with the defaults of the embedded mode."""
 
     model_config = SettingsConfigDict(
@@ -67,7 +68,6 @@ class Settings(KeepingSettings):
     r2_secret_access_key: SecretStr | None = Field(
         None, description="Secret access key of the store's token, for r2://"
     )
-    dispatch_url: str = Field("local://", description="local:// for pull workers")
     comfyui_url: str = Field(
         "simulator://", description="simulator:// or the address of a ComfyUI, http://host:port"
     )
@@ -136,7 +136,6 @@ class Settings(KeepingSettings):
         description="The tenant that scripts act for, and that the embedded mode's key belongs to: "
         "a UUID, or the ten_... of `genjobs tenants list`",
     )
-    window: int = Field(64, ge=1, le=100_000, description="Slots of the dispatch window")
     link_life_seconds: int = Field(
         3600, ge=60, le=604_800, description="How long a signed output URL lives, at most"
     )
@@ -151,9 +150,6 @@ class Settings(KeepingSettings):
         True,
         description="Whether workers hold a connection that brings cancels at once; without it, or "
         "through a transaction pooler, they come with the heartbeat",
-    )
-    worker_places: int = Field(
-        3, ge=1, le=16, description="Jobs of a worker at once: one loads, one renders, one uploads"
     )
     renderer_wait_seconds: float = Field(
         900,
