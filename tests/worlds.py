@@ -124,9 +124,12 @@ class PostgresAdapters(FakeAdapters):
     tenants = Adapters.tenants  # type: ignore[assignment]
     ingests = Adapters.ingests  # type: ignore[assignment]
     supervision = Adapters.supervision  # type: ignore[assignment]
+    reconciliation = Adapters.reconciliation  # type: ignore[assignment]
     retention = Adapters.retention  # type: ignore[assignment]
     erasures = Adapters.erasures  # type: ignore[assignment]
     erasure_ledger = Adapters.erasure_ledger  # type: ignore[assignment]
+    uploads = Adapters.uploads  # type: ignore[assignment]
+    upload_ledger = Adapters.upload_ledger  # type: ignore[assignment]
 
 
 @asynccontextmanager

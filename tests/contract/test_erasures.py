@@ -14,6 +14,8 @@ from genjobs.adapters.postgres import (
     PostgresJobStore,
     PostgresSupervision,
     PostgresTenantDirectory,
+    PostgresUploadLedger,
+    PostgresUploadStore,
     open_pool,
 )
 from genjobs.domain.deadlines import Deadlines
@@ -28,6 +30,8 @@ from genjobs.testing import (
     MemoryJobStore,
     MemorySupervision,
     MemoryTenantDirectory,
+    MemoryUploadLedger,
+    MemoryUploadStore,
     a_tenant_id,
 )
 from genjobs.testing.clock import BEGINNING as NOW
@@ -55,6 +59,8 @@ class TestMemoryErasures(ErasureContract):
             supervision=MemorySupervision(data),
             erasures=MemoryErasures(data),
             erasing=MemoryErasureLedger(data, RETENTION_RULES),
+            uploads=MemoryUploadStore(data),
+            upload_ledger=MemoryUploadLedger(data),
             directory=MemoryTenantDirectory(data),
             tenants=tenants,
         )
@@ -74,6 +80,8 @@ class TestPostgresErasures(ErasureContract):
                 supervision=PostgresSupervision(worker, Deadlines()),
                 erasures=PostgresErasures(api),
                 erasing=PostgresErasureLedger(worker, RETENTION_RULES),
+                uploads=PostgresUploadStore(api),
+                upload_ledger=PostgresUploadLedger(worker),
                 directory=PostgresTenantDirectory(api, DefaultLimits()),
                 tenants=tenants,
             )

@@ -153,17 +153,20 @@ async def test_no_row_of_any_table_names_the_user_any_more(
         loading = a_workflow() | {"7": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}
         fetched = await http.post("/v1/jobs", json={**body, "workflow": loading, "media": urls})
         assert fetched.status_code == 202, fetched.text
+        file = {"user_id": _USER, "filename": "my-secret-note.png", "content_type": "image/png"}
+        uploaded = await http.post("/v1/uploads", json={**file, "bytes": 9})
+        assert uploaded.status_code == 201, uploaded.text
         other = {**body, "user_id": "u_other", "metadata": {}}
         kept = (await http.post("/v1/jobs", json=other)).json()
         named = await _tables_that_name(database, _USER)
-        assert {"jobs", "idempotency", "user_load", "ingests", "ingest_turns"} <= named
+        assert {"jobs", "idempotency", "user_load", "ingests", "ingest_turns", "uploads"} <= named
 
         erasure = (await http.delete(f"/v1/users/{_USER}")).headers["Location"]
         await world.supervise_for(_LEASE + timedelta(seconds=10))
         receipt = (await http.get(erasure)).json()
         assert receipt["status"] == "completed", receipt
         assert receipt["erased"] == {
-            "jobs": 4, "files": 2, "uploads": 0, "idempotency_keys": 3
+            "jobs": 4, "files": 2, "uploads": 1, "idempotency_keys": 3
         }  # fmt: skip
         assert await _tables_that_name(database, "my-secret-note") == set()
         # Tokens of the user must stay dead until the last of them has expired.

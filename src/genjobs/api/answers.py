@@ -147,12 +147,30 @@ class TokenOut(BaseModel):
     expires_at: datetime
 
 
+class UploadOut(BaseModel):
+    """An upload: put the file to ``url`` with ``headers``, then name ``id`` in ``media``."""
+
+    id: str = Field(examples=["upl_01kb3v9m2xf0wtq7m8e5n4d3rc"])
+    object: Literal["upload"]
+    user_id: str
+    filename: str
+    content_type: str
+    bytes: int
+    method: Literal["PUT"]
+    url: str
+    headers: dict[str, str]
+    url_expires_at: datetime
+    created_at: datetime
+    expires_at: datetime
+
+
 class LimitsOut(BaseModel):
     """Limits; null does not limit. Days are in UTC."""
 
     submits_per_second: float | None
     submit_burst: int | None
     max_queued: int | None
+    max_uploads: int | None
     max_in_flight: int | None
     jobs_per_day: int | None
     bytes_per_day: int | None
@@ -171,6 +189,7 @@ class UsedOut(BaseModel):
     in_flight: int
     jobs_today: int
     bytes_today: int
+    uploads: int
 
 
 class UsagePartOut(BaseModel):

@@ -132,7 +132,7 @@ class EraseWhatIsAsked:
         while uploads := await self.erasures.uploads(
             erasing, now=self.clock.now(), limit=self.batch
         ):
-            await self.artifacts.delete(list(uploads.values()))
+            await self.artifacts.delete(list(uploads.values()))  # some were never put
             await self.erasures.uploads_gone(erasing, list(uploads))
 
     async def _sweep(self, erasing: Erasing, prefix: str) -> None:

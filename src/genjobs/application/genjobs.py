@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from genjobs.application.cancel import CancelJob
+from genjobs.application.create_upload import CreateUpload, NewUpload, UploadDeclaration
 from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import (
@@ -46,6 +47,7 @@ class Genjobs:
     get_output: GetOutput
     list_jobs: ListJobs
     cancel_job: CancelJob
+    create_upload: CreateUpload
     mint_token: MintToken
     get_usage: GetUsage
     erase_user: EraseUser
@@ -68,6 +70,14 @@ class Genjobs:
     async def submit(self, owner: Owner, submission: Submission) -> Job:
         """Submit a job; see :class:`~genjobs.application.submit.SubmitJob`."""
         return (await self.submit_job(owner, submission)).job
+
+    async def upload(self, owner: Owner, declaration: UploadDeclaration) -> NewUpload:
+        """
+        Declare a file that is about to be put, by any HTTP client, to the URL that is returned.
+
+        See :class:`~genjobs.application.create_upload.CreateUpload`.
+        """
+        return await self.create_upload(owner, declaration)
 
     async def get(self, reach: Reach, job_id: JobId) -> JobView:
         """Return one job; ``NotFound`` when it is not within ``reach``."""

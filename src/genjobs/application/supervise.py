@@ -22,6 +22,8 @@ from genjobs.application.adjust_pool import AdjustPool
 from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.purge import PurgeFiles
+from genjobs.application.purge_uploads import PurgeUploads
+from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.errors import Unavailable
@@ -35,6 +37,7 @@ from genjobs.domain.ports import (
     Signals,
     Supervision,
 )
+from genjobs.domain.reconciliation import Reconciled
 from genjobs.domain.retention import Purged
 from genjobs.domain.supervision import Deeds
 
@@ -68,6 +71,9 @@ class Tick:
     purged: Purged
     #: Containers that the pool is to keep warm, when it was this tick's turn to say so.
     warm_containers: int | None
+    reconciled: Reconciled
+    #: Uploads that nobody needed, removed.
+    uploads_purged: int
     pruned: Pruned
     overview: Overview
 
@@ -82,9 +88,11 @@ class Supervise:
     escalate: EscalateCancels
     erase: EraseWhatIsAsked
     purge: PurgeFiles
+    reconcile: ReconcileFiles
     sweep: SweepFiles
     #: None where workers come by themselves.
     adjust: AdjustPool | None = None
+    purge_uploads: PurgeUploads
     clock: Clock
     signals: Signals
 
@@ -102,33 +110,32 @@ class Supervise:
         )
         # Before the rescue: it would take the job without seeing what becomes of its worker.
         escalated = self._told("escalated", await self.escalate())
+        await self._add_up(Deeds(escalations=escalated))
         rescued = await self._drain(
             "rescued", lambda: self.ledger.rescue_lost(now=now, limit=_BATCH)
         )
+        await self._add_up(Deeds(rescues=rescued))
         ingests_rescued = await self._drain(
             "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
         )
+        await self._add_up(Deeds(ingest_rescues=ingests_rescued))
         if expired or reclaimed or escalated or rescued or ingests_rescued:
             self.signals.wake()
         warm = await self._adjust()
         drift = await self._recount()
+        await self._add_up(Deeds(drift=drift))
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
         erased = await self.erase()
+        await self._add_up(Deeds(erased_jobs=erased))
         purged = await self.purge()
-        swept = await self._sweep()
         await self._add_up(
-            Deeds(
-                rescues=rescued,
-                ingest_rescues=ingests_rescued,
-                escalations=escalated,
-                drift=drift,
-                swept_files=swept,
-                erased_jobs=erased,
-                purged_inputs=purged.inputs,
-                purged_jobs=purged.jobs,
-                purged_rows=purged.rows,
-            )
+            Deeds(purged_inputs=purged.inputs, purged_jobs=purged.jobs, purged_rows=purged.rows)
         )
+        reconciled = await self.reconcile()
+        await self._add_up(Deeds(lost_files=reconciled.lost))
+        swept = await self._with_store("sweep", self.sweep())
+        await self._add_up(Deeds(swept_files=swept))
+        uploads_purged = await self._with_store("uploads", self.purge_uploads(now=now))
         tick = Tick(
             grace=grace,
             expired=expired,
@@ -142,6 +149,8 @@ class Supervise:
             erased=erased,
             purged=purged,
             warm_containers=warm,
+            reconciled=reconciled,
+            uploads_purged=uploads_purged,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -194,15 +203,16 @@ class Supervise:
             _log.error("supervisor.drift", wrong_counts=drift)  # mended, and yet a defect
         return drift
 
-    async def _sweep(self) -> int:
+    async def _with_store(self, action: str, work: Awaitable[int]) -> int:
         try:
-            return await self.sweep()
+            return await work
         except Unavailable as exc:
             # The store's outage is no reason to leave jobs alone.
-            _log.warning("sweep.unavailable", reason=exc.message)
+            _log.warning(f"{action}.unavailable", reason=exc.message)
             return 0
 
     async def _add_up(self, deeds: Deeds) -> None:
+        """Note what a step did at once: the next one may fail, and the tick with it."""
         if deeds != Deeds():
             await self.supervision.end_tick(deeds)
 
@@ -210,7 +220,7 @@ class Supervise:
 def _line(tick: Tick) -> dict[str, object]:
     """Return what a tick's log line says."""
     said = dataclasses.asdict(tick)
-    for part in ("pruned", "purged"):
+    for part in ("pruned", "purged", "reconciled"):
         said |= {f"{part}_{name}": count for name, count in said.pop(part).items()}
     overview = said.pop("overview")
     for name in (

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
         JobStore,
         KeyDirectory,
         PoolLedger,
+        Reconciliation,
         RetentionLedger,
         Supervision,
         TenantDirectory,
+        UploadLedger,
+        UploadStore,
     )
 
 _T = TypeVar("_T")
@@ -126,6 +129,13 @@ class DatabaseAdapters(Opened):
         pool = await self._worker_pool()
         return self._once("pool_ledger", lambda: PostgresPoolLedger(pool))
 
+    async def reconciliation(self) -> Reconciliation:
+        """Return what rows name."""
+        from genjobs.adapters.postgres import PostgresReconciliation
+
+        pool = await self._worker_pool()
+        return self._once("reconciliation", lambda: PostgresReconciliation(pool))
+
     async def ingests(self) -> IngestLedger:
         """Return the ingests of all tenants."""
         from genjobs.adapters.postgres import PostgresIngestLedger
@@ -134,6 +144,22 @@ class DatabaseAdapters(Opened):
         return self._once(
             "ingests", lambda: PostgresIngestLedger(pool, self.settings.ingest_rules())
         )
+
+    async def uploads(self) -> UploadStore:
+        """Return the tenant's side of the uploads."""
+        from genjobs.adapters.postgres import PostgresUploadStore
+
+        pool = await self._api_pool()
+        return self._once(
+            "uploads", lambda: PostgresUploadStore(pool, self.settings.default_limits())
+        )
+
+    async def upload_ledger(self) -> UploadLedger:
+        """Return the system's side of the uploads."""
+        from genjobs.adapters.postgres import PostgresUploadLedger
+
+        pool = await self._worker_pool()
+        return self._once("upload_ledger", lambda: PostgresUploadLedger(pool))
 
     async def keys(self) -> KeyDirectory:
         """Return the keys of all tenants."""

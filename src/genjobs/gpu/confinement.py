@@ -28,6 +28,8 @@ from genjobs.domain.errors import ConfigurationError
 SHARED_FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")  # noqa: S108
 #: What it writes to, below its base directory; the rest of that stays as it is.
 _ITS_OWN: Final = ("output", "temp", "user")
+#: What it wants to be there and only reads.
+_GIVEN: Final = ("input", "models", "custom_nodes")
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _NOBODY: Final = 65_534
 _ROUNDS: Final = 20
@@ -69,13 +71,13 @@ class Confinement:
             ConfigurationError: one of them is a link, so that it could lead anywhere.
         """
         base.mkdir(parents=True, exist_ok=True)
-        for name in (*_ITS_OWN, "input"):
+        for name in (*_ITS_OWN, *_GIVEN):
             folder = base / name
             with suppress(FileExistsError):
                 folder.mkdir(0o755)
-            if not stat.S_ISDIR(folder.lstat().st_mode):
-                raise ConfigurationError(f"{name} in the ComfyUI directory is not a folder")
             if name in _ITS_OWN:
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise ConfigurationError(f"{name} in the ComfyUI directory is not a folder")
                 os.chown(folder, self.user, self.group, follow_symlinks=False)
 
     def environment(self, base: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
+from genjobs.domain.uploads import UploadRules
 from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.keeping import KeepingSettings
 
@@ -44,12 +45,8 @@ class Settings(KeepingSettings, CapacitySettings):
     )
 
     env: Environment = Field(Environment.LOCAL, description="local or production")
-    data_directory: Path = Field(
-        Path(".genjobs"), description="Where the embedded parts keep their files"
-    )
-    database_url: SecretStr = Field(
-        SecretStr("embedded://"), description="Database for the API role"
-    )
+    data_directory: Path = Field(Path(".genjobs"), description="Where embedded parts keep files")
+    database_url: SecretStr = Field(SecretStr("embedded://"), description="Database, API role")
     worker_database_url: SecretStr | None = Field(
         None, description="Database for the worker role; needed unless embedded"
     )
@@ -81,9 +78,7 @@ class Settings(KeepingSettings, CapacitySettings):
         "{directory} are put in. The worker then starts it, and kills and restarts it if it hangs",
     )
     comfyui_workdir: Path | None = Field(None, description="Folder to start that command in")
-    comfyui_start_seconds: float = Field(
-        300, gt=0, description="How long a ComfyUI that was started may take to answer"
-    )
+    comfyui_start_seconds: float = Field(300, gt=0, description="How long its start may take")
     comfyui_deaf_seconds: float = Field(
         180,
         gt=0,
@@ -118,9 +113,7 @@ class Settings(KeepingSettings, CapacitySettings):
     requests_per_second: float = Field(
         500, gt=0, description="Requests besides submits, of one key in one process"
     )
-    user_requests_per_second: float = Field(
-        10, gt=0, description="The same of one end user with a token"
-    )
+    user_requests_per_second: float = Field(10, gt=0, description="The same of an end user's token")
     cors_origins: tuple[str, ...] = Field(
         (), description="Origins of pages that may call the API, as a JSON list; none unless named"
     )
@@ -141,9 +134,7 @@ class Settings(KeepingSettings, CapacitySettings):
     )
     heartbeat_seconds: float = Field(5, gt=0, description="How often a worker renews its lease")
     lease_seconds: float = Field(30, gt=0, description="How long a silent worker keeps its job")
-    start_seconds: float = Field(
-        600, gt=0, description="How long a dispatched job waits for its worker"
-    )
+    start_seconds: float = Field(600, gt=0, description="How long a dispatched job may wait")
     queue_timeout_seconds: float = Field(1800, gt=0, description="Default queue time-out of a job")
     run_timeout_seconds: float = Field(600, gt=0, description="Default run time-out of a job")
     direct_notices: bool = Field(
@@ -170,15 +161,19 @@ class Settings(KeepingSettings, CapacitySettings):
         description="How long a worker that is told to stop may take: 60 % of it for a render to "
         "end, the rest for uploads",
     )
-    fetch_ports: tuple[int, ...] = Field(
-        (80, 443), description="Ports that media URLs may name, as a JSON list"
-    )
+    fetch_ports: tuple[int, ...] = Field((80, 443), description="Ports of media URLs, a JSON list")
     max_media: int = Field(MAX_MEDIA, ge=1, le=100, description="Most media files of a job")
     max_media_bytes: int = Field(
         MAX_MEDIA_BYTES,
         ge=1,
         le=MOST_MEDIA_BYTES,
         description="Largest media file by URL or upload, up to 1 GiB",
+    )
+    upload_url_seconds: int = Field(
+        900, ge=60, le=86_400, description="How long the URL of an upload takes its file"
+    )
+    upload_seconds: int = Field(
+        86_400, ge=86_400, le=2_592_000, description="How long an upload is kept that no job used"
     )
     ingest_seconds: float = Field(
         900, gt=0, description="How long a job's media may take to be fetched and checked"
@@ -272,6 +267,11 @@ class Settings(KeepingSettings, CapacitySettings):
             per_tenant=self.ingests_per_tenant,
             per_user=self.ingests_per_user,
         )
+
+    def upload_rules(self) -> UploadRules:
+        """Return the durations of uploads."""
+        life = timedelta(seconds=self.upload_seconds)
+        return UploadRules(url_life=timedelta(seconds=self.upload_url_seconds), life=life)
 
     def media_limits(self) -> MediaLimits:
         """Return the limits of one media file."""

@@ -137,6 +137,9 @@ class MemoryErasureLedger:
         ended = [row for row in self._rows(erasing) if row.job.finished_at and row.job.id in files]
         for row in ended:
             del self._jobs.rows[row.job.id]
+            for upload in self._jobs.uploads.values():
+                if erasing.job_id is not None:
+                    upload.release(row.job.id, now)
             named = len(row.job.inputs) + len(row.job.outputs)
             kept.count(jobs=1, files=max(files[row.job.id], named))
         if erasing.job_id is not None:
@@ -160,13 +163,25 @@ class MemoryErasureLedger:
         self, erasing: Erasing, *, now: datetime, limit: int
     ) -> Mapping[UploadId, ArtifactKey]:
         """See the port."""
-        self._jobs.reach()
-        return {}
+        mine = [row for row in self._jobs.uploads.values() if row.upload.owner == erasing.owner]
+        for row in mine[:limit]:
+            row.leaving, row.due_at = True, now + self._rules.taken
+        return {row.upload.id: row.upload.key for row in mine[:limit]}
 
     async def uploads_gone(self, erasing: Erasing, uploads: Sequence[UploadId]) -> int:
         """See the port."""
-        self._jobs.reach()
-        return 0
+        kept = self._jobs.uploads
+        mine = [
+            upload_id
+            for upload_id in uploads
+            if upload_id in kept
+            and kept[upload_id].leaving
+            and kept[upload_id].upload.owner == erasing.owner
+        ]
+        for upload_id in mine:
+            del kept[upload_id]
+        self._jobs.erasures[erasing.id].count(uploads=len(mine))
+        return len(mine)
 
     async def strays_gone(self, erasing: Erasing, files: int) -> None:
         """See the port."""
@@ -178,9 +193,11 @@ class MemoryErasureLedger:
         if row.receipt.finished_at is not None:
             return True
         whole = erasing.job_id is None
-        if self._rows(erasing) or (
-            whole and any(key[0] == erasing.owner for key in self._jobs.keys)
-        ):
+        keys = whole and any(key[0] == erasing.owner for key in self._jobs.keys)
+        uploads = whole and any(
+            row.upload.owner == erasing.owner for row in self._jobs.uploads.values()
+        )
+        if self._rows(erasing) or keys or uploads:
             return False
         if whole:
             self._jobs.erased_users.discard(erasing.owner)

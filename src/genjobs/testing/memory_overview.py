@@ -49,5 +49,6 @@ def overview(jobs: MemoryJobs, now: datetime) -> Overview:
         oldest_erasure_seconds=age(
             row.receipt.requested_at for row in jobs.erasures.values() if row.owner is not None
         ),
+        missing_files=sum(file.job_id in jobs.rows for file in jobs.missing),
         **dataclasses.asdict(shared.deeds),
     )

@@ -50,6 +50,8 @@ class MemoryRetention:
         for row in done:
             if row.inputs_purged_at is None:
                 self._forget_inputs(row, now)
+            for upload in self._jobs.uploads.values():
+                upload.release(row.job.id, now)
             row.purge_taken_until = None
             row.version += 1
             error = row.job.error

@@ -54,8 +54,12 @@ class MemoryJobStore:
             if earlier is not None:
                 return Created(job=earlier, replayed=True)
         run_timeout, retention, allowance = self._jobs.tenants.admit(
-            job, self._jobs.queued(owner.tenant_id), self._jobs.queued(owner)
+            job, self._jobs.queued(owner.tenant_id), self._jobs.queued(owner), self._usable(job)
         )
+        for upload_id in job.uploads:
+            used = self._jobs.uploads[upload_id]
+            used.used = True
+            used.jobs.add(job.id)
         if idempotency is not None:
             self._jobs.keys[owner, idempotency.key] = (
                 idempotency.fingerprint,
@@ -90,6 +94,10 @@ class MemoryJobStore:
             )
         self._jobs.rows[job.id] = row
         return Created(job=self._view(row), replayed=False, allowance=allowance)
+
+    def _usable(self, job: NewJob) -> bool:
+        found = (self._jobs.uploads.get(upload_id) for upload_id in job.uploads)
+        return all(row is not None and row.usable(job.owner, job.created_at) for row in found)
 
     async def get(self, reach: Reach, job_id: JobId) -> Job | None:
         """See the port."""

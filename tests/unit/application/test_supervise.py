@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import dataclasses
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from genjobs.application.submission import Submission
+from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.lifecycle import JobStatus
+from genjobs.domain.ports import Pruned
 from genjobs.testing import Harness, a_workflow
 
 
@@ -62,3 +68,35 @@ async def test_tick_after_a_gap_rescues_nobody(harness: Harness) -> None:
 async def test_paused_dispatch_is_told(harness: Harness) -> None:
     await harness.supervisor.supervision.pause(now=harness.clock.now())
     assert (await harness.supervisor.tick()).overview.paused
+
+
+class _GoneBeforePruning:
+    """A ledger whose database goes away in the middle of a tick."""
+
+    def __init__(self, ledger: object) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def prune(self, *, now: datetime, limit: int) -> Pruned:
+        raise Unavailable
+
+
+async def test_what_a_tick_did_before_it_failed_is_added_up(harness: Harness) -> None:
+    owner = harness.genjobs.owner("u_1")
+    await harness.genjobs.submit(owner, Submission(workflow=a_workflow()))
+    await harness.supervise_for(timedelta(seconds=40))
+    now = harness.clock.now()
+    [given] = await harness.ledger.dispatch(now=now, limit=1)
+    await harness.ledger.start(given, ExecutionId(uuid4()), now=now)
+    await harness.supervise_for(timedelta(seconds=25))
+    harness.clock.advance(timedelta(seconds=5))
+    cut_short = dataclasses.replace(
+        harness.supervisor, ledger=_GoneBeforePruning(harness.supervisor.ledger)
+    )
+    with pytest.raises(Unavailable):
+        await cut_short.tick()
+
+    found = await harness.ledger.overview(now=harness.clock.now())
+    assert (found.running, found.rescues) == (0, 1)

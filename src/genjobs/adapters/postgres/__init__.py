@@ -14,8 +14,10 @@ from genjobs.adapters.postgres.notices import (
 )
 from genjobs.adapters.postgres.pool import Pool, open_pool
 from genjobs.adapters.postgres.pool_ledger import PostgresPoolLedger
+from genjobs.adapters.postgres.reconciliation import PostgresReconciliation
 from genjobs.adapters.postgres.retention import PostgresRetention
 from genjobs.adapters.postgres.supervision import PostgresSupervision
+from genjobs.adapters.postgres.uploads import PostgresUploadLedger, PostgresUploadStore
 
 __all__ = [
     "HeartbeatOnly",
@@ -28,9 +30,12 @@ __all__ = [
     "PostgresJobStore",
     "PostgresKeyDirectory",
     "PostgresPoolLedger",
+    "PostgresReconciliation",
     "PostgresRetention",
     "PostgresSupervision",
     "PostgresTenantDirectory",
+    "PostgresUploadLedger",
+    "PostgresUploadStore",
     "carries_notices",
     "open_pool",
 ]

@@ -24,6 +24,8 @@ from genjobs.domain.ports.artifacts import (
     ListedFile,
     SignedFile,
     SignedFiles,
+    SignedPut,
+    SignedTarget,
 )
 from genjobs.domain.ports.care import (
     CancelNotices,
@@ -58,6 +60,7 @@ from genjobs.domain.ports.pool import (
     PoolControl,
     PoolLedger,
 )
+from genjobs.domain.ports.reconciliation import Reconciliation
 from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
     Supervision,
@@ -68,6 +71,10 @@ from genjobs.domain.ports.system import (
     Clock,
     IdSource,
     Signals,
+)
+from genjobs.domain.ports.uploads import (
+    UploadLedger,
+    UploadStore,
 )
 
 __all__ = [
@@ -95,6 +102,7 @@ __all__ = [
     "PoolLedger",
     "Pruned",
     "PublicKeyReader",
+    "Reconciliation",
     "Rendered",
     "Resolver",
     "RetentionLedger",
@@ -102,11 +110,15 @@ __all__ = [
     "Signals",
     "SignedFile",
     "SignedFiles",
+    "SignedPut",
+    "SignedTarget",
     "StopSignal",
     "Supervision",
     "TenantAdministration",
     "TenantDirectory",
     "TokenCodec",
+    "UploadLedger",
+    "UploadStore",
     "UrlFetcher",
     "WorkerControl",
     "WorkflowEngine",

@@ -58,6 +58,8 @@ class JobStore(Protocol):
             UserBeingErased: all that is the owner's is being erased.
             IdempotencyMismatch: the key was used with another fingerprint.
             UnknownPlan: the tenant has no plan of the name.
+            UnknownUpload: an upload is not the owner's, has expired, or is being removed. From
+                the create on, one that is there is kept for as long as the job's data.
             PlanLimit: priority, run time-out or retention go beyond the limits.
             RateLimited, QueueFull, QuotaExceeded: a limit is reached, of the user or the tenant.
         """

@@ -37,8 +37,8 @@ class RetentionLedger(Protocol):
         Leave tombstones of jobs whose files are gone, and return of how many.
 
         ``purged_at`` is ``now``; outputs, inputs, workflow and metadata are gone, of an error the
-        code is left; who reads the job sees that it has changed. One that was purged already
-        must not be counted, or changed, again.
+        code is left, and its uploads are let go. Who reads the job sees that it has changed. One
+        that was purged already must not be counted, or changed, again.
         """
 
     async def drop_tombstones(self, *, now: datetime, limit: int) -> int:

@@ -45,13 +45,19 @@ from genjobs.testing.contracts.pool import (
     PoolOutageContract,
 )
 from genjobs.testing.contracts.pool_backend import PoolBackend
+from genjobs.testing.contracts.reconciliation import (
+    ReconciliationBackend,
+    ReconciliationContract,
+    ReconciliationOutageContract,
+)
 from genjobs.testing.contracts.retention import (
     RETENTION_RULES,
     RetentionBackend,
     RetentionContract,
     RetentionOutageContract,
 )
-from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.signed_files import SignedFilesContract, SignedPutOutageContract
+from genjobs.testing.contracts.signed_puts import Send, SignedPutContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
 from genjobs.testing.contracts.small import (
@@ -68,6 +74,8 @@ from genjobs.testing.contracts.supervision import (
 from genjobs.testing.contracts.supervision_backend import SupervisionBackend
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
 from genjobs.testing.contracts.token_codec import TokenCodecContract
+from genjobs.testing.contracts.uploads import UploadsContract
+from genjobs.testing.contracts.uploads_backend import UploadsBackend
 from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerControlContract
 
 __all__ = [
@@ -111,12 +119,18 @@ __all__ = [
     "PoolLedgerOutageContract",
     "PoolOutageContract",
     "Publish",
+    "ReconciliationBackend",
+    "ReconciliationContract",
+    "ReconciliationOutageContract",
     "ResolverContract",
     "RetentionBackend",
     "RetentionContract",
     "RetentionOutageContract",
+    "Send",
     "SignalsContract",
     "SignedFilesContract",
+    "SignedPutContract",
+    "SignedPutOutageContract",
     "SignedUrlContract",
     "SilentCancelsContract",
     "SupervisionBackend",
@@ -124,6 +138,8 @@ __all__ = [
     "SupervisionOutageContract",
     "TenancyBackend",
     "TokenCodecContract",
+    "UploadsBackend",
+    "UploadsContract",
     "UrlFetcherContract",
     "WorkerControlContract",
 ]

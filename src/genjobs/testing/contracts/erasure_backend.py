@@ -8,11 +8,19 @@ from uuid import uuid4
 from genjobs.domain.erasure import Erased, Erasing, Erasure
 from genjobs.domain.ids import ErasureId
 from genjobs.domain.job import Job
-from genjobs.domain.ports import ErasureLedger, ErasureStore, TenantDirectory
+from genjobs.domain.ports import (
+    ErasureLedger,
+    ErasureStore,
+    TenantDirectory,
+    UploadLedger,
+    UploadStore,
+)
 from genjobs.domain.tenancy import Owner
+from genjobs.domain.uploads import Upload
 from genjobs.testing.contracts.job_store import reach_of
 from genjobs.testing.contracts.ledger_steps import NOW, completed, start
 from genjobs.testing.contracts.supervision_backend import SupervisionBackend
+from genjobs.testing.factories import a_new_job, an_upload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +30,8 @@ class ErasureBackend(SupervisionBackend):
     erasures: ErasureStore
     erasing: ErasureLedger
     directory: TenantDirectory
+    uploads: UploadStore
+    upload_ledger: UploadLedger
 
     async def begun(self, owner: Owner | None = None) -> Erasure:
         """Begin to erase a user."""
@@ -48,6 +58,18 @@ class ErasureBackend(SupervisionBackend):
         execution, _ = await start(self)
         await self.ledger.finish(execution, completed(execution), now=NOW)
         return await self.read(job)
+
+    async def uploaded(self, owner: Owner | None = None) -> Upload:
+        """Return an upload, declared."""
+        upload = an_upload(owner or self.owner())
+        await self.uploads.create(upload)
+        return upload
+
+    async def using(self, *uploads: Upload) -> Job:
+        """Return a job that was submitted with uploads, and cancelled."""
+        job = (await self.store.create(a_new_job(uploads[0].owner, uploads=list(uploads)))).job
+        await self.store.request_cancel(reach_of(job.owner), job.id, now=NOW)
+        return job
 
     async def erased(self, erasure: Erasure) -> Erased:
         """Return what the receipt says."""

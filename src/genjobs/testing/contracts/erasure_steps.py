@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 
 from genjobs.domain.erasure import Erased
+from genjobs.domain.errors import UserBeingErased
 from genjobs.domain.job import Job, JobError, JobQuery
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.testing.contracts.erasure_backend import ErasureBackend
 from genjobs.testing.contracts.job_store import reach_of
 from genjobs.testing.contracts.ledger_steps import NOW, SECOND, completed, start
 from genjobs.testing.contracts.retention import RETENTION_RULES
-from genjobs.testing.factories import a_new_job
+from genjobs.testing.factories import a_new_job, an_upload
 
 
 class ErasureSteps:
@@ -141,6 +142,44 @@ class ErasureSteps:
         assert await jobs.erased(erasure) == Erased(jobs=1, files=2, idempotency_keys=1)
         fresh = await jobs.submitted(key="its")
         assert fresh.id != job.id
+
+    async def test_uploads_of_the_user_go(self, jobs: ErasureBackend) -> None:
+        unused, used = await jobs.uploaded(), await jobs.uploaded()
+        other = await jobs.uploaded(jobs.owner("u_2"))
+        job = await jobs.using(used)
+        erasure = await jobs.begun()
+        with pytest.raises(UserBeingErased):
+            await jobs.uploads.create(an_upload(jobs.owner()))
+        erasing = await jobs.taken()
+        await jobs.erasing.jobs_gone(erasing, {job.id: 0}, now=NOW)
+        assert not await jobs.erasing.finish(erasing, now=NOW)
+        assert await jobs.upload_ledger.take(now=NOW, limit=9) == []  # it goes with the others
+
+        assert len(await jobs.erasing.uploads(erasing, now=NOW, limit=1)) == 1
+        found = await jobs.erasing.uploads(erasing, now=NOW, limit=9)
+        assert found == {unused.id: unused.key, used.id: used.key}
+        usage = await jobs.directory.usage(reach_of(jobs.owner()), now=NOW)
+        assert usage.tenant is not None
+        assert usage.tenant.uploads == 1  # no job gets them any more, so they count no more
+        ids = [unused.id, used.id, other.id]
+        assert await jobs.uploads.find(jobs.owner(), ids, now=NOW) == {}
+        assert await jobs.erasing.uploads_gone(erasing, ids) == 2
+        assert await jobs.erasing.uploads_gone(erasing, ids) == 0
+        assert await jobs.erasing.uploads(erasing, now=NOW, limit=9) == {}
+        assert (await jobs.erased(erasure)).uploads == 2
+        assert await jobs.erasing.finish(erasing, now=NOW)
+        assert await jobs.uploads.find(other.owner, ids, now=NOW) == {other.id: other}
+
+    async def test_job_that_goes_lets_go_of_its_uploads(self, jobs: ErasureBackend) -> None:
+        upload = await jobs.uploaded()
+        job, beside = await jobs.using(upload), await jobs.using(upload)
+        for goes, left in ((job, []), (beside, [upload.id])):
+            await jobs.begun_job(goes)
+            erasing = await jobs.taken()
+            await jobs.erasing.jobs_gone(erasing, {goes.id: 0}, now=NOW)
+            due = await jobs.upload_ledger.take(now=NOW, limit=9)
+            assert [file.upload_id for file in due] == left
+            assert await jobs.erasing.finish(erasing, now=NOW)
 
     async def test_receipt_ends_and_goes_in_its_time(self, jobs: ErasureBackend) -> None:
         await jobs.ended()

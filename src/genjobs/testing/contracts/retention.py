@@ -12,11 +12,12 @@ from genjobs.domain.attempts import Completed, Failed, Recorded
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobStatus
-from genjobs.domain.ports import RetentionLedger
+from genjobs.domain.ports import RetentionLedger, UploadLedger, UploadStore
 from genjobs.domain.retention import ERROR_GONE, RetentionRules
 from genjobs.testing.contracts.job_store import reach_of
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.ledger_steps import BROKEN, NOW, SECOND, completed, failed, start
+from genjobs.testing.factories import a_new_job, an_upload
 
 RETENTION_RULES = RetentionRules()
 _WEEK = timedelta(days=7)
@@ -27,6 +28,8 @@ class RetentionBackend(JobsBackend):
     """All that is kept of jobs, and what is due of it; with the default rules."""
 
     retention: RetentionLedger
+    uploads: UploadStore
+    upload_ledger: UploadLedger
 
     async def ended(self, *, fails: bool = False) -> Job:
         """Return a job with an input that ended at ``NOW``."""
@@ -68,6 +71,23 @@ class RetentionContract:
         assert after.version == job.version  # a reader sees no difference
         assert await jobs.retention.inputs_gone([due], now=NOW + hour) == 0
         assert await jobs.retention.take_inputs(now=NOW + 9 * hour, limit=9) == []
+
+    async def test_upload_stays_until_its_last_job_is_purged(self, jobs: RetentionBackend) -> None:
+        upload = an_upload(jobs.owner())
+        await jobs.uploads.create(upload)
+        for seconds in (0, 60):
+            new = a_new_job(jobs.owner(), uploads=[upload])
+            job = (await jobs.store.create(new)).job
+            at = NOW + timedelta(seconds=seconds)
+            await jobs.store.request_cancel(reach_of(job.owner), job.id, now=at)
+        due = await jobs.retention.take_inputs(now=NOW + timedelta(days=1), limit=9)
+        assert await jobs.retention.inputs_gone(due, now=NOW + timedelta(days=1)) == 2
+        for late, left in ((timedelta(), []), (timedelta(seconds=60), [upload.id])):
+            at = NOW + _WEEK + late
+            due = await jobs.retention.take_ended(now=at, limit=9)
+            assert await jobs.retention.ended_gone(due, now=at) == 1
+            taken = await jobs.upload_ledger.take(now=at, limit=9)
+            assert [file.upload_id for file in taken] == left
 
     async def test_retention_ends_after_the_jobs_own_time(self, jobs: RetentionBackend) -> None:
         job = await jobs.ended()

@@ -194,7 +194,7 @@ BEGIN
     INSERT INTO genjobs.workflows (tenant_id, job_id, document)
     VALUES (p_tenant, p_id, p_document);
     IF p_uploads IS NOT NULL THEN
-        PERFORM genjobs.use_uploads(p_tenant, p_user, p_id, p_uploads);
+        PERFORM genjobs.use_uploads(p_tenant, p_user, p_id, p_uploads, p_now);
     END IF;
     outcome := 'created';
     job_id := p_id;

@@ -53,7 +53,7 @@ CREATE FUNCTION genjobs.usage(
     p_tenant uuid, p_user text, p_now timestamptz, p_tenant_limits jsonb, p_user_limits jsonb
 ) RETURNS TABLE (
     whose text, plan text, limits jsonb, queued integer, in_flight integer, jobs_today integer,
-    bytes_today bigint
+    bytes_today bigint, uploads integer
 )
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 #variable_conflict use_column
@@ -63,7 +63,7 @@ BEGIN
     PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT 'tenant', NULL::text, p_tenant_limits || t.limits, l.queued, l.in_flight,
         CASE WHEN l.day < v_today THEN 0 ELSE l.jobs_today END,
-        CASE WHEN l.day < v_today THEN 0 ELSE l.bytes_today END
+        CASE WHEN l.day < v_today THEN 0 ELSE l.bytes_today END, l.uploads
     FROM genjobs.tenants t JOIN genjobs.tenant_load l ON l.tenant_id = t.id
     WHERE t.id = p_tenant;
     IF p_user IS NULL THEN
@@ -72,7 +72,7 @@ BEGIN
     RETURN QUERY SELECT 'user', l.plan, p_user_limits || coalesce(p.limits, '{}'),
         coalesce(l.queued, 0), coalesce(l.in_flight, 0),
         CASE WHEN l.day >= v_today THEN l.jobs_today ELSE 0 END,
-        CASE WHEN l.day >= v_today THEN l.bytes_today ELSE 0 END
+        CASE WHEN l.day >= v_today THEN l.bytes_today ELSE 0 END, coalesce(l.uploads, 0)
     FROM (VALUES (p_tenant, p_user)) AS asked (tenant_id, user_id)
     LEFT JOIN genjobs.user_load l USING (tenant_id, user_id)
     LEFT JOIN genjobs.plans p ON p.tenant_id = l.tenant_id AND p.name = l.plan;

@@ -117,14 +117,22 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
     ) locked;
 $$;
 
+-- When the purge looks at an upload again that jobs refer to. It is due at once when the last job's
+-- data are removed in the usual way, so this is for what was not.
+CREATE FUNCTION genjobs.next_look(p_now timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_now + interval '30 days';
+$$;
+
 -- Let a job refer to uploads that are locked.
-CREATE FUNCTION genjobs.use_uploads(p_tenant uuid, p_user text, p_job uuid, p_ids uuid[])
-RETURNS void
+CREATE FUNCTION genjobs.use_uploads(
+    p_tenant uuid, p_user text, p_job uuid, p_ids uuid[], p_now timestamptz
+) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_first integer;
 BEGIN
-    UPDATE genjobs.uploads u SET state = 'used'
+    UPDATE genjobs.uploads u SET state = 'used', expires_at = genjobs.next_look(p_now)
     WHERE u.tenant_id = p_tenant AND u.id = ANY (p_ids) AND u.state = 'unused';
     GET DIAGNOSTICS v_first = ROW_COUNT;
     IF v_first > 0 THEN

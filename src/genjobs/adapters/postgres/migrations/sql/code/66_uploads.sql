@@ -19,11 +19,9 @@ BEGIN
 END $$;
 
 -- Let at most p_limit due uploads leave that no job refers to, and return them. One whose file was
--- not removed in time (the process died) is returned again after p_pause; one that a job refers to
--- is looked at again after p_again.
-CREATE FUNCTION genjobs.take_uploads(
-    p_now timestamptz, p_limit integer, p_pause interval, p_again interval
-) RETURNS TABLE (tenant_id uuid, user_id text, id uuid, key text)
+-- not removed in time (the process died) is returned again after p_pause.
+CREATE FUNCTION genjobs.take_uploads(p_now timestamptz, p_limit integer, p_pause interval)
+RETURNS TABLE (tenant_id uuid, user_id text, id uuid, key text)
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 #variable_conflict use_column
 DECLARE
@@ -47,7 +45,7 @@ BEGIN
         PERFORM 1 FROM genjobs.upload_uses s
         WHERE s.tenant_id = v_upload.tenant_id AND s.upload_id = v_upload.id LIMIT 1;
         IF FOUND THEN
-            UPDATE genjobs.uploads u SET expires_at = p_now + p_again
+            UPDATE genjobs.uploads u SET expires_at = genjobs.next_look(p_now)
             WHERE u.tenant_id = v_upload.tenant_id AND u.id = v_upload.id;
             CONTINUE;
         END IF;

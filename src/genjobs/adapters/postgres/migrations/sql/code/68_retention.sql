@@ -30,7 +30,8 @@ LANGUAGE sql SET search_path = pg_catalog AS $$
     RETURNING tenant_id, user_id, id, inputs;
 $$;
 
--- Let jobs refer to no upload any more. Before any job is locked: loads and uploads come first.
+-- Let jobs refer to no upload any more: those stay as long as any of their jobs has its data.
+-- Before any job is locked, since loads and uploads come first.
 CREATE FUNCTION genjobs.release_all_uploads(p_tenants uuid[], p_jobs uuid[], p_now timestamptz)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -59,7 +60,6 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_done bigint := 0;
 BEGIN
-    PERFORM genjobs.release_all_uploads(p_tenants, p_jobs, p_now);
     FOR i IN 1..cardinality(p_jobs) LOOP
         UPDATE genjobs.jobs SET
             inputs = '[]', inputs_purged_at = p_now, purge_taken_until = NULL

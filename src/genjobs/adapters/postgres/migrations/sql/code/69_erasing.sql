@@ -95,9 +95,12 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM genjobs.lock_load(p_tenant);
-    FOR i IN 1..cardinality(p_jobs) LOOP
-        PERFORM genjobs.release_uploads(p_tenant, p_jobs[i], p_now);
-    END LOOP;
+    -- Of a whole user all uploads go, later, and are counted. A job that has ended stays so.
+    PERFORM 1 FROM genjobs.jobs j
+    WHERE j.tenant_id = p_tenant AND j.id = v_erasure.job_id AND j.finished_at IS NOT NULL;
+    IF FOUND AND NOT v_erasure.whole_user THEN
+        PERFORM genjobs.release_uploads(p_tenant, v_erasure.job_id, p_now);
+    END IF;
     FOR i IN 1..cardinality(p_jobs) LOOP
         DELETE FROM genjobs.jobs j
         WHERE j.tenant_id = p_tenant AND j.id = p_jobs[i] AND j.user_id = v_erasure.user_id

@@ -40,7 +40,7 @@ GRANT SELECT (id, tenant_id, last_used_at), UPDATE (last_used_at) ON genjobs.api
     TO genjobs_api;
 GRANT INSERT ON genjobs.jobs, genjobs.workflows, genjobs.uploads, genjobs.upload_uses
     TO genjobs_api;
-GRANT UPDATE (state) ON genjobs.uploads TO genjobs_api;
+GRANT UPDATE (state, expires_at) ON genjobs.uploads TO genjobs_api;
 GRANT INSERT, UPDATE ON genjobs.idempotency, genjobs.user_load TO genjobs_api;
 GRANT UPDATE ON genjobs.tenant_load TO genjobs_api;
 GRANT INSERT, DELETE ON genjobs.ingests TO genjobs_api;
@@ -63,7 +63,8 @@ GRANT EXECUTE ON FUNCTION
     genjobs.first_turn, genjobs.lock_load, genjobs.move_load, genjobs.lock_slot,
     genjobs.lock_job, genjobs.free_slot, genjobs.end_attempt, genjobs.lock_turn,
     genjobs.drop_ingest, genjobs.create_upload, genjobs.refuse_upload, genjobs.find_uploads,
-    genjobs.lock_uploads, genjobs.use_uploads, genjobs.move_uploads, genjobs.count_bytes
+    genjobs.lock_uploads, genjobs.use_uploads, genjobs.move_uploads, genjobs.count_bytes,
+    genjobs.next_look
 TO genjobs_api;
 
 GRANT UPDATE ON genjobs.jobs, genjobs.slots, genjobs.attempts, genjobs.tenant_load
@@ -89,5 +90,5 @@ GRANT EXECUTE ON FUNCTION
     genjobs.begin_tick, genjobs.end_tick, genjobs.recount_next, genjobs.pause_dispatch,
     genjobs.resume_dispatch, genjobs.take_sweep, genjobs.keep_sweep, genjobs.lose_attempt,
     genjobs.take_silent, genjobs.end_silent, genjobs.move_uploads, genjobs.release_uploads,
-    genjobs.take_uploads, genjobs.forget_uploads
+    genjobs.take_uploads, genjobs.forget_uploads, genjobs.next_look
 TO genjobs_worker;
