@@ -224,7 +224,8 @@ def decide(
 
 def _seconds(observed: Observed) -> float:
     # A container loads the next job while it renders: the longer of the two is its pace.
-    return max(observed.render_seconds or UNMEASURED_RENDER, observed.prepare_seconds or 0.0)
+    render = observed.render_seconds
+    return max(UNMEASURED_RENDER if render is None else render, observed.prepare_seconds or 0.0)
 
 
 def _load(observed: Observed) -> float:

@@ -1,7 +1,7 @@
 -- How busy the pool of workers is: attempts by when they were given out, and what supervisors
 -- remember of the pool.
 
--- The time never changes, so ending an attempt still touches no index.
+-- The time never changes, so starting or ending an attempt may still leave all indexes alone (HOT).
 CREATE INDEX attempts_dispatched ON genjobs.attempts (dispatched_at);
 
 ALTER TABLE genjobs.supervision
