@@ -23,6 +23,7 @@ from tests.chaos.plan import Plan
 from tests.row_checks import BROKEN
 
 _READS = 150
+_ALL = 0  # the pid of a harm that is done to every process
 _SLACK = 1.0  # seconds by which a heartbeat may be late on a busy machine
 
 
@@ -137,7 +138,7 @@ async def check_attempts(verdict: Verdict, cluster: Cluster, fleet: Fleet) -> No
         kinds = [
             harm.kind
             for harm in harms
-            if harm.pid == pid
+            if harm.pid in {pid, _ALL}
             and harm.begun <= due
             and (harm.ended is None or harm.ended + fleet.plan.lease >= beaten)
         ]
@@ -164,6 +165,9 @@ def _stalls(fleet: Fleet) -> list[Harm]:
         for member in fleet.members
         for note in member.notes()
         if note[2] == "stalled"
+    ] + [
+        Harm(pid=_ALL, kind="starved of CPU", begun=begun, ended=ended)
+        for begun, ended in fleet.stalls
     ]
 
 

@@ -17,10 +17,12 @@ from pathlib import Path
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.failpoints import API, TIMES, WORKER
+from tests.chaos.member import NAP, STALL
 from tests.chaos.plan import Plan
 from tests.proxy import Proxy, proxied
 
 _REPOSITORY = Path(__file__).parents[2]
+_START_SECONDS = 150.0
 _STOP_SECONDS = 30.0
 #: Before a process that died is started again, as whatever keeps it running would.
 _PAUSE = 0.2
@@ -94,6 +96,7 @@ class Fleet:
     strays: list[tuple[str, int]] = field(default_factory=list)
     #: Workers that a supervisor ended for a cancel.
     ended_by_supervisors: int = 0
+    stalls: list[tuple[float, float]] = field(default_factory=list)
     exits: Counter[int] = field(default_factory=Counter)
     _over: bool = False
     _keeping: list[asyncio.Task[None]] = field(default_factory=list)
@@ -127,10 +130,18 @@ class Fleet:
     async def start(self) -> None:
         """Start every member, and keep each running."""
         self._keeping = [asyncio.create_task(self._keep(member)) for member in self.members]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(_START_SECONDS):
             for member in self.members:
                 while not member.ready:
                     await asyncio.sleep(0.1)
+
+    async def tell_stalls(self) -> None:
+        """Write down when this process gets no CPU: all connections to Postgres lead through it."""
+        while True:
+            before = time.time()
+            await asyncio.sleep(NAP)
+            if time.time() - before > NAP + STALL:
+                self.stalls.append((before, time.time()))
 
     async def stop(self) -> None:
         """Tell every member to stop and wait for its end."""

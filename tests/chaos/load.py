@@ -14,6 +14,10 @@ import httpx
 from tests.chaos.orders import Order
 
 _TIMEOUT = 20.0  # seconds
+#: Before a request that was not answered is repeated, in seconds; grows.
+_PAUSE, _LONGEST_PAUSE = 0.3, 3.0
+#: Requests at once: this process carries the fleet's connections to Postgres as well.
+_ROOM = 32
 _FINAL = {"completed", "failed", "cancelled"}
 
 
@@ -43,6 +47,7 @@ class Load:
     wrong: list[str] = field(default_factory=list)
     #: Longest time from the first try of a submit to its answer.
     longest: float = 0.0
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ROOM))
     _http: httpx.AsyncClient = field(
         default_factory=lambda: httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
     )
@@ -124,12 +129,14 @@ class Load:
         """Repeat a request, to whichever API, while nobody can answer it."""
         headers = {"Authorization": f"Bearer {self.keys[order.tenant]}"} | parts.pop("headers", {})
         params = {} if method == "POST" else {"user_id": order.user}
+        pause = _PAUSE
         while True:
             url = self.chance.choice(self.urls)
             try:
-                answer = await self._http.request(
-                    method, f"{url}{path}", params=params, headers=headers, **parts
-                )
+                async with self._room:
+                    answer = await self._http.request(
+                        method, f"{url}{path}", params=params, headers=headers, **parts
+                    )
             except httpx.TransportError as exc:
                 self.answers[type(exc).__name__] += 1
             else:
@@ -138,4 +145,5 @@ class Load:
                     return answer
                 if answer.json()["code"] != "unavailable" or "Retry-After" not in answer.headers:
                     self.wrong.append(f"503 of another form: {answer.text[:300]}")
-            await asyncio.sleep(self.chance.uniform(0.1, 0.6))
+            await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause)
+            pause = min(1.5 * pause, _LONGEST_PAUSE)

@@ -25,8 +25,8 @@ from genjobs.telemetry import configure_logging
 from tests.chaos.failpoints import Fuse, MinedAdapters
 
 #: A process that sleeps longer than it meant to by so much was kept from its heartbeats.
-_STALL = 0.75  # seconds
-_NAP = 0.25  # seconds
+STALL = 0.75  # seconds
+NAP = 0.25  # seconds
 
 
 class HastySettings(Settings):
@@ -52,9 +52,9 @@ class HastySettings(Settings):
 async def _tell_stalls(fuse: Fuse) -> None:
     while True:
         before = time.monotonic()
-        await asyncio.sleep(_NAP)
-        late = time.monotonic() - before - _NAP
-        if late > _STALL:
+        await asyncio.sleep(NAP)
+        late = time.monotonic() - before - NAP
+        if late > STALL:
             fuse.note(f"stalled {late:.1f}")
 
 

@@ -79,7 +79,7 @@ def short(seed: int) -> Plan:
         freeze_every=20,
         engine_every=4,
         failpoints=1,
-        settle=60,
+        settle=120,
         lease=3.0,
     )
 

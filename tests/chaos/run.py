@@ -124,6 +124,7 @@ async def _trouble(
         *troubles.all(),
         *(asyncio.create_task(load.read_on()) for _ in range(2)),
         asyncio.create_task(_sweep_often(troubles.cluster)),
+        asyncio.create_task(troubles.fleet.tell_stalls()),
     ]
     half = plan.jobs // 2
     try:

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from genjobs.adapters.system import SystemClock
+from genjobs.bootstrap import Adapters, open_adapters
 from genjobs.domain.errors import ConfigurationError, EngineFailed
 from genjobs.gpu.comfy_process import ComfyProcess
 from genjobs.gpu.confinement import SHARED_FOLDERS, Confinement, close_shared_folders
+from genjobs.settings import Settings
 
 _LONG = 30.0
 #: On every Debian, and nothing runs as it.
@@ -163,3 +165,36 @@ def test_shared_folders_are_closed(tmp_path: Path) -> None:
     assert close_shared_folders(folders) == folders[:1]
     assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o1755
     assert close_shared_folders(folders) == []
+
+
+@needs_root
+async def test_worker_gives_its_comfyui_a_user_of_its_own(open_folder: Path) -> None:
+    settings = Settings(
+        data_directory=open_folder,
+        comfyui_url="http://127.0.0.1:9",
+        comfyui_directory=open_folder / "base",
+        comfyui_user=_USER,
+        comfyui_command='/usr/bin/python3 -I -c \'import os; open(os.environ["TMPDIR"] + '
+        '"/who", "w").write(str(os.getuid())); import time; time.sleep(60)\'',
+    )
+    async with open_adapters(settings, Adapters) as adapters:
+        await adapters.keeper()
+        who = await until_written(open_folder / "base" / "temp" / "who")
+    assert int(who) == Confinement.of(_USER).user
+
+
+@pytest.mark.parametrize("given", [{}, {"comfyui_command": "python", "comfyui_directory": None}])
+async def test_user_for_what_is_not_started_here_is_refused(
+    tmp_path: Path, given: dict[str, object]
+) -> None:
+    settings = Settings.model_validate(
+        {
+            "data_directory": tmp_path,
+            "comfyui_url": "http://127.0.0.1:9",
+            "comfyui_user": _USER,
+            **given,
+        }
+    )
+    with pytest.raises(ConfigurationError):
+        async with open_adapters(settings, Adapters) as adapters:
+            await adapters.keeper()

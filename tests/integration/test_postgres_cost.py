@@ -81,7 +81,9 @@ class OneTransaction:
         self.upload_ledger = PostgresUploadLedger(self)  # type: ignore[arg-type]
         self.directory = PostgresTenantDirectory(self, DefaultLimits())  # type: ignore[arg-type]
 
-    async def rows(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+    async def rows(
+        self, statement: str, *values: Any, seconds: float | None = None
+    ) -> list[asyncpg.Record]:
         return list(await self._connection.fetch(statement, *values))
 
     async def row(self, statement: str, *values: Any) -> asyncpg.Record | None:

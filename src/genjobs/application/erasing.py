@@ -24,7 +24,7 @@ from genjobs.domain.ids import JobId, erasure_text
 from genjobs.domain.ports import ArtifactStore, Clock, ErasureLedger
 
 #: For all erasures together; a store that does not answer must not hold up the tick.
-BUDGET: Final = timedelta(seconds=3)
+BUDGET: Final = timedelta(seconds=2)
 _AT_ONCE: Final = 20  # erasures; one of a huge user leaves time for the others by its batches
 _BATCH: Final = 50
 _PAGE: Final = 1000

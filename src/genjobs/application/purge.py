@@ -21,7 +21,7 @@ from genjobs.domain.retention import DueJob, Purged
 
 _BATCH: Final = 100
 #: For each kind of what is due; a store that does not answer must not hold up the tick.
-BUDGET: Final = timedelta(seconds=2)
+BUDGET: Final = timedelta(seconds=1.5)
 _log = structlog.get_logger(__name__)
 
 _Take = Callable[..., Awaitable[Sequence[DueJob]]]

@@ -86,7 +86,7 @@ class LinkSigner:
         window = int(now.timestamp() // half)
         expires_at = datetime.fromtimestamp((window + 2) * half, UTC)
         if until is not None:
-            expires_at = min(expires_at, until)
+            expires_at = min(expires_at, until.replace(microsecond=0))  # stores know whole seconds
         ended = expires_at <= now
         outputs = tuple(
             SignedOutput(

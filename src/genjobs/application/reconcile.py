@@ -29,7 +29,7 @@ WALK_EVERY: Final = timedelta(hours=6)
 GRACE: Final = timedelta(days=1)
 #: With more files missing none is given up: it is rather the store that is not the right one.
 MOST_MISSING: Final = 1000
-BUDGET: Final = timedelta(seconds=3)
+BUDGET: Final = timedelta(seconds=1.5)
 _PAGE: Final = 100  # jobs: so many listings a minute
 _LISTED: Final = 1000
 _log = structlog.get_logger(__name__)

@@ -95,6 +95,8 @@ class Supervise:
     purge_uploads: PurgeUploads
     clock: Clock
     signals: Signals
+    #: For the sweep, and for the purge of uploads, of one tick.
+    store_seconds: float = 5.0
 
     async def tick(self) -> Tick:
         """Do everything that is due now, log one line, and return what was done."""
@@ -205,11 +207,15 @@ class Supervise:
 
     async def _with_store(self, action: str, work: Awaitable[int]) -> int:
         try:
-            return await work
+            async with asyncio.timeout(self.store_seconds):
+                return await work
         except Unavailable as exc:
             # The store's outage is no reason to leave jobs alone.
             _log.warning(f"{action}.unavailable", reason=exc.message)
-            return 0
+        except TimeoutError:
+            # Nor is its slowness: leases of workers wait for the next tick.
+            _log.warning(f"{action}.unavailable", reason="The store is too slow just now.")
+        return 0
 
     async def _add_up(self, deeds: Deeds) -> None:
         """Note what a step did at once: the next one may fail, and the tick with it."""

@@ -6,7 +6,6 @@ Each value is documented here and in ``.env.example``; choosing adapters by them
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +23,7 @@ from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
 from genjobs.domain.uploads import UploadRules
 from genjobs.settings.capacity import CapacitySettings
+from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.keeping import KeepingSettings
 
 #: The tenant of the embedded mode and of the single key.
@@ -37,7 +37,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(KeepingSettings, CapacitySettings):
+class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     """All settings, with the defaults of the embedded mode."""
 
     model_config = SettingsConfigDict(
@@ -65,26 +65,7 @@ class Settings(KeepingSettings, CapacitySettings):
     r2_secret_access_key: SecretStr | None = Field(
         None, description="Secret access key of the store's token, for r2://"
     )
-    comfyui_url: str = Field(
-        "simulator://", description="simulator:// or the address of a ComfyUI, http://host:port"
-    )
-    comfyui_directory: Path | None = Field(
-        None,
-        description="ComfyUI's base directory (holds input and output) when it is on this machine",
-    )
-    comfyui_command: str | None = Field(
-        None,
-        description="Command that starts the ComfyUI at comfyui_url, as in a shell; {port} and "
-        "{directory} are put in. The worker then starts it, and kills and restarts it if it hangs",
-    )
-    comfyui_workdir: Path | None = Field(None, description="Folder to start that command in")
-    comfyui_start_seconds: float = Field(300, gt=0, description="How long its start may take")
-    comfyui_deaf_seconds: float = Field(
-        180,
-        gt=0,
-        description="How long ComfyUI may give no answer before it counts as lost, and is killed "
-        "if the worker started it; nodes can freeze its server for long",
-    )
+    dispatch_url: str = Field("local://", description="local:// for pull workers")
     node_catalogue: Path | None = Field(
         None,
         description="JSON file with reviewed node classes to allow besides the shipped ones, and "
@@ -233,15 +214,6 @@ class Settings(KeepingSettings, CapacitySettings):
         """Whether the database is the embedded one."""
         return self.database_url.get_secret_value().startswith("embedded:")
 
-    @staticmethod
-    def environment_of_others() -> dict[str, str]:
-        """Return the environment for programs that are not genjobs: without its secrets."""
-        return {
-            name: value
-            for name, value in os.environ.items()
-            if not name.upper().startswith("GENJOBS_")
-        }
-
     def link_life(self) -> timedelta:
         """Return how long a signed output URL lives, at most."""
         return timedelta(seconds=self.link_life_seconds)
@@ -252,6 +224,11 @@ class Settings(KeepingSettings, CapacitySettings):
             tenant=BUILT_IN.tenant.changed_by(check_changes(self.tenant_limits, BUILT_IN.tenant)),
             user=BUILT_IN.user.changed_by(check_changes(self.user_limits, BUILT_IN.user)),
         )
+
+    def slots(self) -> int:
+        """Return how many slots the dispatch window has; a pool's follow its containers."""
+        pooled = self.dispatch_url.startswith("modal:")
+        return self.pool_bounds().slots() if pooled else self.window
 
     def supervise_every(self) -> timedelta:
         """Return the pause between two supervisor ticks."""

@@ -1,4 +1,4 @@
-"""Settings of the workers: how jobs reach them, how many there are; ``Settings`` extends them."""
+"""Settings of how many jobs and workers there are at once; ``Settings`` extends them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from genjobs.domain.capacity import PoolBounds
 class CapacitySettings(BaseSettings):
     """The dispatch window, and the bounds of a pool of containers; see docs/capacity.md."""
 
-    dispatch_url: str = Field("local://", description="local:// for pull workers")
     window: int = Field(
         64, ge=1, le=100_000, description="Slots of the dispatch window, for workers that pull"
     )
@@ -56,8 +55,3 @@ class CapacitySettings(BaseSettings):
             scaledown_window=timedelta(seconds=self.scaledown_seconds),
             places=self.worker_places,
         )
-
-    def slots(self) -> int:
-        """Return how many slots the dispatch window has; a pool's follow its containers."""
-        pooled = self.dispatch_url.startswith("modal:")
-        return self.pool_bounds().slots() if pooled else self.window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,3 +101,29 @@ async def test_what_a_tick_did_before_it_failed_is_added_up(harness: Harness) ->
 
     found = await harness.ledger.overview(now=harness.clock.now())
     assert (found.running, found.rescues) == (0, 1)
+
+
+async def test_store_that_hangs_does_not_hold_up_the_tick(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    await harness.genjobs.submit(harness.genjobs.owner("u_1"), Submission(workflow=a_workflow()))
+    assert await harness.run_one()
+    await harness.genjobs.erase_user(harness.genjobs.owner("u_1"))
+    harness.clock.advance(timedelta(days=8))
+    for name in ("list_files", "delete", "delete_prefix", "stat"):
+        monkeypatch.setattr(harness.artifacts, name, hang)
+    short, supervisor = timedelta(seconds=0.05), harness.supervisor
+    hurried = dataclasses.replace(
+        supervisor,
+        erase=dataclasses.replace(supervisor.erase, budget=short),
+        purge=dataclasses.replace(supervisor.purge, budget=short),
+        reconcile=dataclasses.replace(supervisor.reconcile, budget=short),
+        store_seconds=0.05,
+    )
+    async with asyncio.timeout(5):
+        tick = await hurried.tick()
+    assert (tick.erased, tick.purged.jobs, tick.swept) == (0, 0, 0)
+    assert len(harness.jobs.rows) == 1

@@ -36,20 +36,19 @@ CREATE FUNCTION genjobs.release_all_uploads(p_tenants uuid[], p_jobs uuid[], p_n
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
-    v_use record;
     v_locked boolean := false;
 BEGIN
-    FOR v_use IN
-        SELECT DISTINCT s.tenant_id, s.job_id FROM unnest(p_tenants, p_jobs) AS j (tenant_id, id)
-        JOIN genjobs.upload_uses s ON s.tenant_id = j.tenant_id AND s.job_id = j.id
-        ORDER BY 1, 2
-    LOOP
+    FOR i IN 1..cardinality(p_jobs) LOOP
+        -- A look for each: a join would be planned as a walk through the uses of all jobs.
+        PERFORM 1 FROM genjobs.upload_uses s
+        WHERE s.tenant_id = p_tenants[i] AND s.job_id = p_jobs[i] LIMIT 1;
+        CONTINUE WHEN NOT FOUND;
         IF NOT v_locked THEN
             PERFORM genjobs.lock_many_loads();
             v_locked := true;
         END IF;
-        PERFORM genjobs.lock_load(v_use.tenant_id);
-        PERFORM genjobs.release_uploads(v_use.tenant_id, v_use.job_id, p_now);
+        PERFORM genjobs.lock_load(p_tenants[i]);
+        PERFORM genjobs.release_uploads(p_tenants[i], p_jobs[i], p_now);
     END LOOP;
 END $$;
 
