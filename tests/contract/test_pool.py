@@ -13,6 +13,7 @@ from genjobs.adapters.postgres import (
     PostgresSupervision,
     open_pool,
 )
+from genjobs.domain.capacity import PoolMemory
 from genjobs.domain.deadlines import Deadlines
 from genjobs.testing import (
     MemoryJobLedger,
@@ -75,6 +76,13 @@ class TestPostgresPoolLedger(PoolLedgerContract):
                 tenants=tenants,
             )
             assert api.in_use() == worker.in_use() == 0
+
+
+async def test_what_another_version_remembered_is_forgotten(database: Database) -> None:
+    for other in ('{"min_containers": 7}', '{"min_containers": [7, "noon", 1], "x": null}', "{}"):
+        await database.execute("UPDATE genjobs.supervision SET pool = $1::jsonb", other)
+        async with open_pool(database.worker) as worker:
+            assert await PostgresPoolLedger(worker).memory() == PoolMemory()
 
 
 class TestMemoryPoolLedgerOutage(PoolLedgerOutageContract):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 #: Shortest and longest time that a platform keeps an idle container (Modal: 2 s to 1 h).
 SHORTEST_SCALEDOWN: Final = timedelta(seconds=2)
@@ -18,6 +18,9 @@ LONGEST_SCALEDOWN: Final = timedelta(hours=1)
 #: Until something has been measured: a picture of a large model, a container with its weights.
 UNMEASURED_RENDER: Final = 15.0  # seconds
 UNMEASURED_START: Final = 60.0  # seconds
+#: In a pool that is at its end jobs wait for a worker as they do for a cold start. What takes
+#: longer counts as this long, or a crowd would be served the later the longer it waits.
+LONGEST_START: Final = 180.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,15 +177,11 @@ def decide(
     More is given at once; less only after less was wanted for the whole of ``dampers.hold``, and
     then no less than the most that was wanted in that time.
     """
-    load, backlog = _load(observed), _backlog(observed, dampers)
-    headroom = dampers.headroom * math.sqrt(load)
-    needed = load + headroom + backlog
-    if not observed.idle:
-        needed = max(needed, 1.0)
+    needs = _needs(observed, dampers)
     most_seconds = int(bounds.scaledown_window.total_seconds())
     least_seconds = int(SHORTEST_SCALEDOWN.total_seconds())
-    patience = dampers.patience * (observed.cold_start_seconds or UNMEASURED_START)
-    wanted = _within(needed, bounds.min_containers, bounds.max_containers)
+    patience = dampers.patience * _start(observed)
+    wanted = _within(needs.total, bounds.min_containers, bounds.max_containers)
     kept = PoolMemory(
         min_containers=_damped(
             memory.min_containers,
@@ -194,7 +193,7 @@ def decide(
         ),
         buffer_containers=_damped(
             memory.buffer_containers,
-            _within(headroom, 0, bounds.buffer_containers),
+            _within(needs.headroom, 0, bounds.buffer_containers),
             0,
             bounds.buffer_containers,
             now,
@@ -216,7 +215,7 @@ def decide(
             buffer_containers=kept.buffer_containers.value,
             scaledown_window=timedelta(seconds=kept.scaledown_seconds.value),
         ),
-        reason=_reason(observed, load, headroom, backlog, wanted, kept, bounds),
+        reason=_reason(observed, needs, wanted, kept, bounds),
         memory=kept,
         wanted=wanted,
     )
@@ -228,16 +227,27 @@ def _seconds(observed: Observed) -> float:
     return max(UNMEASURED_RENDER if render is None else render, observed.prepare_seconds or 0.0)
 
 
-def _load(observed: Observed) -> float:
-    """Return how many containers are busy in the mean, by Little's law."""
-    return _seconds(observed) * max(observed.arrivals_lately, observed.arrivals_before)
+def _start(observed: Observed) -> float:
+    return min(observed.cold_start_seconds or UNMEASURED_START, LONGEST_START)
 
 
-def _backlog(observed: Observed, dampers: Dampers) -> float:
-    """Return how many containers those who wait want beside."""
-    # What is ordered for them is of no use before it has started.
-    start = observed.cold_start_seconds or UNMEASURED_START
-    return observed.waiting * _seconds(observed) / max(dampers.drain.total_seconds(), start)
+class _Needs(NamedTuple):
+    """Containers: busy in the mean (Little's law), for chance, for those who wait; and in all."""
+
+    load: float
+    headroom: float
+    backlog: float
+    total: float
+
+
+def _needs(observed: Observed, dampers: Dampers) -> _Needs:
+    load = _seconds(observed) * max(observed.arrivals_lately, observed.arrivals_before)
+    headroom = dampers.headroom * math.sqrt(load)
+    # What is ordered for those who wait is of no use before it has started.
+    within = max(dampers.drain.total_seconds(), _start(observed))
+    backlog = observed.waiting * _seconds(observed) / within
+    least = 0.0 if observed.idle else 1.0
+    return _Needs(load, headroom, backlog, max(least, load + headroom + backlog))
 
 
 def _within(wanted: float, least: int, most: int) -> int:
@@ -264,20 +274,14 @@ def _damped(
 
 
 def _reason(
-    observed: Observed,
-    load: float,
-    headroom: float,
-    backlog: float,
-    wanted: int,
-    kept: PoolMemory,
-    bounds: PoolBounds,
+    observed: Observed, needs: _Needs, wanted: int, kept: PoolMemory, bounds: PoolBounds
 ) -> str:
     if observed.idle:
         why = "nothing to do"
     else:
         why = (
-            f"{load:.2f} containers busy, {headroom:.2f} for chance, "
-            f"{backlog:.2f} for {observed.waiting} that wait"
+            f"{needs.load:.2f} containers busy, {needs.headroom:.2f} for chance, "
+            f"{needs.backlog:.2f} for {observed.waiting} that wait"
         )
     held = kept.min_containers
     if wanted == bounds.max_containers:

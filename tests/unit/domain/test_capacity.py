@@ -156,8 +156,13 @@ def test_those_who_wait_want_containers_until_they_are_served() -> None:
 
 
 def test_no_more_is_ordered_for_a_crowd_than_can_help_when_starts_take_long() -> None:
-    crowd = dataclasses.replace(BUSY, waiting=30, cold_start_seconds=300.0)
-    assert _told(crowd).wanted == 7
+    crowd = dataclasses.replace(BUSY, waiting=30, cold_start_seconds=150.0)
+    assert _told(crowd).wanted == 8
+
+
+def test_waits_that_are_no_cold_starts_do_not_keep_a_crowd_waiting() -> None:
+    crowd = dataclasses.replace(BUSY, waiting=180, cold_start_seconds=1800.0)
+    assert _told(crowd).wanted == 16
 
 
 def test_one_lone_job_wants_a_container() -> None:

@@ -128,11 +128,16 @@ def _text_of(held: Held) -> list[object]:
 
 def _memory_of(text: str) -> PoolMemory:
     kept: dict[str, Any] = json.loads(text)
+    return PoolMemory(
+        **{name: _held_of(kept.get(name)) for name in PoolMemory.__dataclass_fields__}
+    )
 
-    def held(name: str) -> Held:
-        # Another version may have remembered something else: what is missing is not remembered.
-        value, since, highest = kept.get(name) or (0, None, 0)
+
+def _held_of(kept: Any) -> Held:
+    try:
+        value, since, highest = kept
         lower_since = datetime.fromisoformat(since) if since else None
-        return Held(value=value, lower_since=lower_since, highest=highest)
-
-    return PoolMemory(**{name: held(name) for name in PoolMemory.__dataclass_fields__})
+        return Held(value=int(value), lower_since=lower_since, highest=int(highest))
+    except (TypeError, ValueError):
+        # Another version remembers something else: then nothing is, and the pool is looked at anew.
+        return Held()
