@@ -57,7 +57,17 @@ async def versus(
 
 
 def result(name: str, unit: str, value: float, reference: float, goal: float) -> Result:
-    ratio = value / reference
+    return _told(name, unit, value, reference, value / reference, goal)
+
+
+def cost(name: str, unit: str, value: float, reference: float, goal: float) -> Result:
+    """Return the result of what is better when it is less: its ratio is reference to ours."""
+    return _told(name, unit, value, reference, reference / value, goal)
+
+
+def _told(
+    name: str, unit: str, value: float, reference: float, ratio: float, goal: float
+) -> Result:
     met = "met" if ratio >= goal else "MISSED"
     print(
         f"{name:22} {value:9.1f} {unit:9} floor {reference:9.1f}  ratio {ratio:.2f}  goal {goal} {met}",

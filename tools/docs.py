@@ -17,6 +17,7 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
 from genjobs.domain.lifecycle import FINAL, PHASES, TRANSITIONS, JobStatus, Phase
 from genjobs.settings import Settings
+from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.keeping import KeepingSettings
 from tools import limit_docs, workflow_docs
@@ -133,7 +134,8 @@ def error_list() -> str:
 def environment() -> str:
     """Return .env.example."""
     lines = ["# Every setting of genjobs, with its default. Drawn from the code by `make docs`."]
-    inherited = {*KeepingSettings.model_fields, *ComfyUISettings.model_fields}
+    parts = (ComfyUISettings, CapacitySettings, KeepingSettings)
+    inherited = {name for part in parts for name in part.model_fields}
     # What the class says itself comes first.
     for name in sorted(Settings.model_fields, key=inherited.__contains__):
         field = Settings.model_fields[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +23,7 @@ from genjobs.adapters.postgres import (
     PostgresJobLedger,
     PostgresJobStore,
     PostgresKeyDirectory,
+    PostgresPoolLedger,
     PostgresReconciliation,
     PostgresRetention,
     PostgresTenantDirectory,
@@ -30,6 +31,7 @@ from genjobs.adapters.postgres import (
     PostgresUploadStore,
     administration,
     migrate,
+    open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
 from genjobs.domain.attempts import Beat, Execution, Failed
@@ -70,6 +72,7 @@ class OneTransaction:
         self.ledger = PostgresJobLedger(self, Deadlines())  # type: ignore[arg-type]
         self.ingests = PostgresIngestLedger(self, IngestRules())  # type: ignore[arg-type]
         self.retention = PostgresRetention(self, RetentionRules())  # type: ignore[arg-type]
+        self.pool = PostgresPoolLedger(self)  # type: ignore[arg-type]
         self.reconciliation = PostgresReconciliation(self)  # type: ignore[arg-type]
         self.erasures = PostgresErasures(self)  # type: ignore[arg-type]
         self.erasing = PostgresErasureLedger(self, RetentionRules())  # type: ignore[arg-type]
@@ -126,6 +129,11 @@ Step = Callable[[OneTransaction], Awaitable[Any]]
 
 async def _nothing(_: OneTransaction) -> None:
     return None
+
+
+def _soon() -> datetime:
+    """Return when attempts of now are still new, and have been settled already."""
+    return datetime.now(UTC) + timedelta(minutes=6)
 
 
 _REACH = Reach(tenant_id=_BIG, user_id="u_0")
@@ -275,6 +283,16 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
         lambda t, _: t.retention.drop_tombstones(now=NOW + 90 * DAY, limit=5),
         60,
     ),
+    # The newest 2,000 attempts, 500 of those before, and of these the jobs; all were given out when
+    # the rows were made.
+    "observe": (_nothing, lambda t: t.pool.observe(now=_soon()), 3000),
+    # Without a free slot 10,000 of those who wait are counted as well.
+    "observe when full": (
+        lambda t: t.ledger.dispatch(now=NOW, limit=8),
+        lambda t, _: t.pool.observe(now=_soon()),
+        13_000,
+    ),
+    "take the pool": (_nothing, lambda t: t.pool.take(now=NOW, every=DAY), 5),
     "take erasures": (_nothing, lambda t: t.erasing.take(now=NOW, limit=5), 10),
     # Five indexes hold the jobs that have not ended; the pauses of all tenants are looked through.
     "open jobs of a user": (_nothing, lambda t: t.erasing.open_jobs(_ERASING, limit=5), 5000),
@@ -306,6 +324,14 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
     ),
     "backlog": (_nothing, lambda t: t.ingests.backlog(), 10_000),
 }
+
+
+async def test_of_many_attempts_the_newest_tell_the_rate(skewed: Database) -> None:
+    [row] = await skewed.execute("SELECT max(dispatched_at) AS at FROM genjobs.attempts")
+    async with open_pool(skewed.worker) as pool:
+        seen = await PostgresPoolLedger(pool).observe(now=row["at"] + timedelta(seconds=50))
+
+    assert seen.arrivals_lately == seen.arrivals_before == pytest.approx(2000 / 50)
 
 
 @pytest.mark.parametrize("mode", ["force_generic_plan", "auto"])

@@ -13,6 +13,7 @@ import pytest
 from genjobs.adapters.postgres import PostgresJobStore, open_pool
 from genjobs.adapters.postgres.overview import OVERVIEW
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
+from genjobs.adapters.postgres.pool_ledger import OBSERVE
 from genjobs.adapters.postgres.supervision import ORPHANS
 from genjobs.domain.ids import JobId
 from genjobs.domain.tenancy import Reach
@@ -157,6 +158,10 @@ _SUPERVISION: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
         [("timestamp with time zone", "infinity")],
         {"jobs_ready", "jobs_expiry", "jobs_pkey", "jobs_purge_due"},
     ),
+    "observe": (
+        [("timestamp with time zone", "2026-01-01")],
+        {"jobs_ready", "jobs_pkey"},
+    ),
     "orphans": (
         [
             *[("uuid[]", f"{{{_ID}}}")] * 2,
@@ -190,8 +195,9 @@ _SUPERVISION: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
 
 
 async def _supervision_statement(database: Database, name: str) -> str:
-    if name in {"overview", "orphans"}:
-        return {"overview": OVERVIEW, "orphans": ORPHANS}[name]
+    whole = {"overview": OVERVIEW, "observe": OBSERVE, "orphans": ORPHANS}
+    if name in whole:
+        return whole[name]
     [row] = await database.execute(
         "SELECT prosrc, proargnames FROM pg_proc "
         "WHERE pronamespace = 'genjobs'::regnamespace AND proname = $1",

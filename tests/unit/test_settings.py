@@ -21,6 +21,11 @@ from genjobs.settings import DEFAULT_TENANT, Environment, Settings
         ("GENJOBS_TOKEN_KEYS", "hunter2"),
         ("GENJOBS_USER_LIMITS", "hunter2"),
         ("GENJOBS_WINDOW", "many"),
+        ("GENJOBS_MIN_CONTAINERS", "21"),
+        ("GENJOBS_MAX_CONTAINERS", "0"),
+        ("GENJOBS_BUFFER_CONTAINERS", "-1"),
+        ("GENJOBS_SCALEDOWN_SECONDS", "1"),
+        ("GENJOBS_SCALEDOWN_SECONDS", "3601"),
         ("GENJOBS_MAX_MEDIA", "101"),
         ("GENJOBS_MAX_MEDIA", "0"),
         ("GENJOBS_MAX_MEDIA_BYTES", str(2**30 + 1)),
@@ -36,6 +41,12 @@ def test_wrong_setting_is_refused_without_its_value(
     with pytest.raises(ConfigurationError) as refused:
         load_settings()
     assert "hunter2" not in refused.value.message
+
+
+def test_slots_follow_the_containers_of_a_pool() -> None:
+    pool = {"max_containers": 7, "worker_places": 3, "window": 5}
+    assert Settings.model_validate(pool).slots() == 5
+    assert Settings.model_validate({**pool, "dispatch_url": "modal://app/class"}).slots() == 21
 
 
 def test_production_refuses_each_embedded_part() -> None:

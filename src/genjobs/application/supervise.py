@@ -1,9 +1,9 @@
 """
 Supervise: what time does to jobs, looked after in ticks.
 
-Expire queued jobs, rescue those whose worker or ingest is lost, escalate cancels, recount, prune,
-sweep. Reads never do this. Any number of supervisors may run at once: every step is a
-compare-and-set in the ledger. Nothing is dispatched here: pull workers ask for themselves, and
+Expire queued jobs, rescue those whose worker or ingest is lost, escalate cancels, adjust the pool,
+recount, prune, sweep. Reads never do this. Any number of supervisors may run at once: every step is
+a compare-and-set in the ledger. Nothing is dispatched here: pull workers ask for themselves, and
 those of this process are woken when a slot or a job has become free.
 """
 
@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.adjust_pool import AdjustPool
 from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.purge import PurgeFiles
@@ -68,6 +69,8 @@ class Tick:
     #: Jobs removed for erasures.
     erased: int
     purged: Purged
+    #: Containers that the pool is to keep warm, when it was this tick's turn to say so.
+    warm_containers: int | None
     reconciled: Reconciled
     #: Uploads that nobody needed, removed.
     uploads_purged: int
@@ -87,6 +90,8 @@ class Supervise:
     purge: PurgeFiles
     reconcile: ReconcileFiles
     sweep: SweepFiles
+    #: None where workers come by themselves.
+    adjust: AdjustPool | None = None
     purge_uploads: PurgeUploads
     clock: Clock
     signals: Signals
@@ -118,6 +123,7 @@ class Supervise:
         await self._add_up(Deeds(ingest_rescues=ingests_rescued))
         if expired or reclaimed or escalated or rescued or ingests_rescued:
             self.signals.wake()
+        warm = await self._adjust()
         drift = await self._recount()
         await self._add_up(Deeds(drift=drift))
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
@@ -144,6 +150,7 @@ class Supervise:
             swept=swept,
             erased=erased,
             purged=purged,
+            warm_containers=warm,
             reconciled=reconciled,
             uploads_purged=uploads_purged,
             pruned=pruned,
@@ -182,6 +189,10 @@ class Supervise:
                 status=rescue.status.value,
             )
         return len(batch)
+
+    async def _adjust(self) -> int | None:
+        decision = None if self.adjust is None else await self.adjust()
+        return None if decision is None else decision.settings.min_containers
 
     async def _recount(self) -> int:
         drift = 0

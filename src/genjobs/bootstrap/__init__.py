@@ -36,6 +36,7 @@ from genjobs.bootstrap.administration import (
     AdministrationOpener,
     open_administration,
 )
+from genjobs.bootstrap.capacity import build_adjuster, build_preview
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.bootstrap.supervising import build_supervisor
@@ -57,10 +58,12 @@ __all__ = [
     "AdministrationOpener",
     "DatabaseUrls",
     "api_key",
+    "build_adjuster",
     "build_api",
     "build_context",
     "build_genjobs",
     "build_ingester",
+    "build_preview",
     "build_supervisor",
     "build_worker",
     "load_settings",

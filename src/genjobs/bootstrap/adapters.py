@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         IdSource,
         MediaInspector,
         MediaProbe,
+        PoolControl,
         Signals,
         SignedFiles,
         TokenCodec,
@@ -91,6 +92,10 @@ class Adapters(DatabaseAdapters, EngineAdapters):
         from genjobs.adapters.local.processes import LocalWorkerControl
 
         return self._once("workers", LocalWorkerControl)
+
+    def pool(self) -> PoolControl | None:
+        """Return what scales the pool of workers; None where they come by themselves."""
+        return None
 
     # -- files --------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         JobLedger,
         JobStore,
         KeyDirectory,
+        PoolLedger,
         Reconciliation,
         RetentionLedger,
         Supervision,
@@ -120,6 +121,13 @@ class DatabaseAdapters(Opened):
         return self._once(
             "retention", lambda: PostgresRetention(pool, self.settings.retention_rules())
         )
+
+    async def pool_ledger(self) -> PoolLedger:
+        """Return what is known of the pool's work."""
+        from genjobs.adapters.postgres import PostgresPoolLedger
+
+        pool = await self._worker_pool()
+        return self._once("pool_ledger", lambda: PostgresPoolLedger(pool))
 
     async def reconciliation(self) -> Reconciliation:
         """Return what rows name."""

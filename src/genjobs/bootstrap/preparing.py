@@ -47,7 +47,7 @@ async def prepare_database(settings: Settings, owner_url: str) -> None:
             scopes=frozenset(Scope),
         )
         await PostgresCredentials(owner_url).ensure_key(record, "settings", now)
-    await administration.set_window(owner_url, settings.window)
+    await administration.set_window(owner_url, settings.slots())
 
 
 def api_key(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.supervise import Supervise
 from genjobs.application.sweep import SweepFiles
 from genjobs.bootstrap.adapters import Adapters
+from genjobs.bootstrap.capacity import build_adjuster
 from genjobs.domain.supervision import Patience
 
 
@@ -41,6 +42,7 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
             artifacts=artifacts, supervision=supervision, uploads=uploads, clock=clock
         ),
         purge_uploads=PurgeUploads(uploads=uploads, artifacts=artifacts),
+        adjust=await build_adjuster(adapters),
         clock=clock,
         signals=adapters.signals(),
     )

@@ -124,6 +124,21 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
+def capacity(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell; change nothing")] = False,
+    as_json: Json = False,
+) -> None:
+    """Adjust the pool of containers to its work if that is due, and show what was seen and why."""
+    from genjobs.cli import pooling
+
+    shown = run(pooling.look(load_settings(), dry_run=dry_run))
+    if as_json:
+        print_json(shown)
+        return
+    print_fields(pooling.lines(shown))
+
+
+@app.command()
 def simulator(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8188,
     directory: Annotated[

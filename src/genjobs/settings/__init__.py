@@ -22,6 +22,7 @@ from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
 from genjobs.domain.uploads import UploadRules
+from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.keeping import KeepingSettings
 
@@ -36,7 +37,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(ComfyUISettings, KeepingSettings):
+class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     """All settings, with the defaults of the embedded mode."""
 
     model_config = SettingsConfigDict(
@@ -109,7 +110,6 @@ class Settings(ComfyUISettings, KeepingSettings):
         description="The tenant that scripts act for, and that the embedded mode's key belongs to: "
         "a UUID, or the ten_... of `genjobs tenants list`",
     )
-    window: int = Field(64, ge=1, le=100_000, description="Slots of the dispatch window")
     link_life_seconds: int = Field(
         3600, ge=60, le=604_800, description="How long a signed output URL lives, at most"
     )
@@ -122,9 +122,6 @@ class Settings(ComfyUISettings, KeepingSettings):
         True,
         description="Whether workers hold a connection that brings cancels at once; without it, or "
         "through a transaction pooler, they come with the heartbeat",
-    )
-    worker_places: int = Field(
-        3, ge=1, le=16, description="Jobs of a worker at once: one loads, one renders, one uploads"
     )
     renderer_wait_seconds: float = Field(
         900,
@@ -227,6 +224,11 @@ class Settings(ComfyUISettings, KeepingSettings):
             tenant=BUILT_IN.tenant.changed_by(check_changes(self.tenant_limits, BUILT_IN.tenant)),
             user=BUILT_IN.user.changed_by(check_changes(self.user_limits, BUILT_IN.user)),
         )
+
+    def slots(self) -> int:
+        """Return how many slots the dispatch window has; a pool's follow its containers."""
+        pooled = self.dispatch_url.startswith("modal:")
+        return self.pool_bounds().slots() if pooled else self.window
 
     def supervise_every(self) -> timedelta:
         """Return the pause between two supervisor ticks."""

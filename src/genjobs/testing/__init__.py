@@ -35,6 +35,7 @@ from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_pool import MemoryPoolControl, MemoryPoolLedger
 from genjobs.testing.memory_reconciliation import MemoryReconciliation
 from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
@@ -59,6 +60,8 @@ __all__ = [
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemoryPoolControl",
+    "MemoryPoolLedger",
     "MemoryReconciliation",
     "MemoryRetention",
     "MemorySupervision",

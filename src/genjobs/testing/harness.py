@@ -37,6 +37,7 @@ from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_pool import MemoryPoolControl, MemoryPoolLedger
 from genjobs.testing.memory_reconciliation import MemoryReconciliation
 from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
@@ -68,7 +69,7 @@ class FakeAdapters(Adapters):
         super().__init__(settings, stack)
         self.fake_clock = FakeClock()
         self.fake_jobs = MemoryJobs(
-            window=settings.window,
+            window=settings.slots(),
             deadlines=settings.deadlines(),
             limits=settings.default_limits(),
         )
@@ -76,6 +77,7 @@ class FakeAdapters(Adapters):
         self.fake_jobs.tenants.keys[_KEY.id] = a_key_record(_KEY, tenant)
         self.fake_artifacts = MemoryArtifactStore(clock=self.fake_clock)
         self.fake_workers = MemoryWorkerControl()
+        self.fake_pool = MemoryPoolControl()
         self.fake_engine = ScriptedEngine()
         self.fake_keeper = ScriptedKeeper(self.fake_engine, self.fake_clock)
         self.fake_web = MemoryUrlFetcher(UrlPolicy(ports=frozenset(settings.fetch_ports)))
@@ -143,6 +145,14 @@ class FakeAdapters(Adapters):
         """Return workers that only pretend to be processes."""
         return self.fake_workers
 
+    def pool(self) -> MemoryPoolControl:
+        """Return a pool that only remembers what it was told."""
+        return self.fake_pool
+
+    async def pool_ledger(self) -> MemoryPoolLedger:
+        """Return what is known of the pool's work, in memory."""
+        return MemoryPoolLedger(self.fake_jobs)
+
     async def keys(self) -> MemoryKeyDirectory:
         """Return the keys in memory."""
         return MemoryKeyDirectory(self.fake_jobs)
@@ -204,6 +214,7 @@ class Harness:
     inspector: HeadInspector
     ingester: Ingester
     workers: MemoryWorkerControl
+    pool: MemoryPoolControl
 
     async def run_one(self) -> bool:
         """Run the next waiting job to its end; return whether there was one."""
@@ -259,4 +270,5 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             inspector=adapters.fake_inspector,
             ingester=await bootstrap.build_ingester(adapters),
             workers=adapters.fake_workers,
+            pool=adapters.fake_pool,
         )

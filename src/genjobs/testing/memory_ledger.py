@@ -40,7 +40,7 @@ from genjobs.testing.memory_dispatch import next_row
 from genjobs.testing.memory_endings import AT_REST, Blow, charge, lose, requeue
 from genjobs.testing.memory_overview import overview
 from genjobs.testing.memory_receipts import gpu_seconds
-from genjobs.testing.memory_rows import MemoryJobs, Row, Slot
+from genjobs.testing.memory_rows import MemoryJobs, Row, Slot, Times
 
 
 class MemoryJobLedger:
@@ -63,6 +63,7 @@ class MemoryJobLedger:
             attempt = row.job.attempt + 1
             row.slot = Slot(attempt=attempt, start_deadline=now + self._jobs.deadlines.start)
             row.step(JobEvent.DISPATCHED, attempt=attempt)
+            self._jobs.times.append(Times(job_id=row.job.id, attempt=attempt, dispatched_at=now))
             given.append(Assignment(owner=owner, job_id=row.job.id, attempt=attempt))
         return given
 
@@ -83,6 +84,8 @@ class MemoryJobLedger:
             slot.execution_id, slot.start_deadline = execution_id, None
             slot.call_id = call_id
             slot.lease_expires_at = now + self._jobs.deadlines.lease
+            times = self._jobs.times_of(row.job.id, slot.attempt)
+            times.waited = (now - times.dispatched_at).total_seconds()
             waited = now - (row.eligible_at or row.job.created_at)
             timings = Timings(queue_seconds=waited.total_seconds())
             row.step(
@@ -132,6 +135,9 @@ class MemoryJobLedger:
             return self._repeated(execution, kind)
         receipt = row.job.cancellation
         self._end(row, execution, kind)
+        times = self._jobs.times_of(row.job.id, execution.attempt)
+        times.gpu_seconds = outcome.timings.gpu_seconds
+        times.prepare_seconds = outcome.timings.prepare_seconds
         timings = dataclasses.replace(outcome.timings, queue_seconds=row.job.timings.queue_seconds)
         match outcome:
             case Completed():

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from genjobs.domain.attempts import Rescue
+from genjobs.domain.capacity import PoolMemory
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId, UploadId
@@ -38,6 +39,18 @@ class Slot:
 
 
 @dataclass(slots=True, kw_only=True)
+class Times:
+    """When an attempt was given out and started, and what it took."""
+
+    job_id: JobId
+    attempt: int
+    dispatched_at: datetime
+    waited: float | None = None
+    gpu_seconds: float | None = None
+    prepare_seconds: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class Shared:
     """What supervisors share."""
 
@@ -51,6 +64,8 @@ class Shared:
     walked: JobPlace = field(default_factory=JobPlace)
     walk_due: datetime | None = None
     deeds: Deeds = field(default_factory=Deeds)
+    pool_due: datetime | None = None
+    pool: PoolMemory = field(default_factory=PoolMemory)
 
     def lapsed(self, lease_expires_at: datetime | None, now: datetime) -> bool:
         """Whether a lease counts as run out."""
@@ -160,6 +175,8 @@ class MemoryJobs:
         self.deadlines = deadlines or Deadlines()
         self.available = True
         self._shared = Shared()
+        #: Of all attempts that there were, in the order in which they were given out.
+        self.times: list[Times] = []
         #: Who hears directly of the cancel of a running job.
         self.listeners: list[Callable[[ExecutionId | None], None]] = []
         self._rows: dict[JobId, Row] = {}
@@ -200,6 +217,12 @@ class MemoryJobs:
         """Who submitted what under which idempotency key, and when; as ``rows``."""
         self.reach()
         return self._keys
+
+    def times_of(self, job_id: JobId, attempt: int) -> Times:
+        """Return the times of an attempt that was given out."""
+        return next(
+            one for one in reversed(self.times) if (one.job_id, one.attempt) == (job_id, attempt)
+        )
 
     @property
     def uploads(self) -> dict[UploadId, UploadRow]:

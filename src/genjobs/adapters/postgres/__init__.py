@@ -13,6 +13,7 @@ from genjobs.adapters.postgres.notices import (
     carries_notices,
 )
 from genjobs.adapters.postgres.pool import Pool, open_pool
+from genjobs.adapters.postgres.pool_ledger import PostgresPoolLedger
 from genjobs.adapters.postgres.reconciliation import PostgresReconciliation
 from genjobs.adapters.postgres.retention import PostgresRetention
 from genjobs.adapters.postgres.supervision import PostgresSupervision
@@ -28,6 +29,7 @@ __all__ = [
     "PostgresJobLedger",
     "PostgresJobStore",
     "PostgresKeyDirectory",
+    "PostgresPoolLedger",
     "PostgresReconciliation",
     "PostgresRetention",
     "PostgresSupervision",

@@ -146,6 +146,7 @@ attempts: Final = Table(
         ["tenant_id", "job_id"], [jobs.c.tenant_id, jobs.c.id], ondelete="CASCADE"
     ),
 )
+Index("attempts_dispatched", attempts.c.dispatched_at)
 
 slots: Final = Table(
     "slots",
@@ -279,6 +280,8 @@ supervision: Final = Table(
     Column("walked_tenant", UUID),
     Column("walked_job", UUID),
     Column("walk_due", _TIME, nullable=False, server_default=text("'-infinity'")),
+    Column("pool_due", _TIME, nullable=False, server_default=text("'-infinity'")),
+    Column("pool", JSONB, nullable=False, server_default=text("'{}'")),
     *(
         Column(name, BigInteger, nullable=False, server_default=text("0"))
         for name in (

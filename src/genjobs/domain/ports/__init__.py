@@ -56,6 +56,10 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.pool import (
+    PoolControl,
+    PoolLedger,
+)
 from genjobs.domain.ports.reconciliation import Reconciliation
 from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
@@ -94,6 +98,8 @@ __all__ = [
     "MediaProbe",
     "Overview",
     "PictureSize",
+    "PoolControl",
+    "PoolLedger",
     "Pruned",
     "PublicKeyReader",
     "Reconciliation",

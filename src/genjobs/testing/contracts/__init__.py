@@ -38,6 +38,13 @@ from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
+from genjobs.testing.contracts.pool import (
+    PoolControlContract,
+    PoolLedgerContract,
+    PoolLedgerOutageContract,
+    PoolOutageContract,
+)
+from genjobs.testing.contracts.pool_backend import PoolBackend
 from genjobs.testing.contracts.reconciliation import (
     ReconciliationBackend,
     ReconciliationContract,
@@ -106,6 +113,11 @@ __all__ = [
     "MediaInspectorContract",
     "MediaProbeContract",
     "PlansContract",
+    "PoolBackend",
+    "PoolControlContract",
+    "PoolLedgerContract",
+    "PoolLedgerOutageContract",
+    "PoolOutageContract",
     "Publish",
     "ReconciliationBackend",
     "ReconciliationContract",
