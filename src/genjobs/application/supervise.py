@@ -3,8 +3,8 @@ Supervise: what time does to jobs, looked after in ticks.
 
 Expire queued jobs, rescue those whose worker or ingest is lost, escalate cancels, recount, prune,
 sweep. Reads never do this. Any number of supervisors may run at once: every step is a
-compare-and-set in the ledger. Nothing is dispatched here: pull workers ask for themselves, and
-those of this process are woken when a slot or a job has become free.
+compare-and-set in the ledger. Each tick wakes whoever dispatches: pull workers of this process,
+which else ask for themselves, or whatever calls an engine, for which this is the safety net.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.sweep import SweepFiles
-from genjobs.domain.attempts import Rescue
+from genjobs.domain.attempts import Assignment, Rescue
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import job_text
 from genjobs.domain.ports import (
@@ -88,15 +88,17 @@ class Supervise:
             "reclaimed", lambda: self.ledger.reclaim_unstarted(now=now, limit=_BATCH)
         )
         # Before the rescue: it would take the job without seeing what becomes of its worker.
-        escalated = self._told("escalated", await self.escalate())
+        taken = await self.escalate()
+        escalated = self._told("escalated", taken)
+        self._recall(taken)
         rescued = await self._drain(
             "rescued", lambda: self.ledger.rescue_lost(now=now, limit=_BATCH)
         )
         ingests_rescued = await self._drain(
             "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
         )
-        if expired or reclaimed or escalated or rescued or ingests_rescued:
-            self.signals.wake()
+        # Whatever was lost on the way from other processes is dispatched now.
+        self.signals.wake()
         drift = await self._recount()
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
         swept = await self._sweep()
@@ -125,9 +127,14 @@ class Supervise:
         _log.info("supervisor.tick", **_line(tick))
         return tick
 
-    async def run(self, *, every: timedelta = TICK) -> None:
-        """Tick until cancelled; a database outage is waited out."""
-        while True:
+    async def run(self, *, every: timedelta = TICK, length: timedelta | None = None) -> None:
+        """
+        Tick until cancelled, or for ``length``; a database outage is waited out.
+
+        With a length no tick begins after it: a scheduler starts the next run then.
+        """
+        until = None if length is None else self.clock.monotonic() + length.total_seconds()
+        while until is None or self.clock.monotonic() < until:
             try:
                 await self.tick()
             except Unavailable:
@@ -142,6 +149,7 @@ class Supervise:
         for _ in range(_MAX_BATCHES):
             batch = await step()
             done += self._told(action, batch)
+            self._recall(batch)
             if len(batch) < _BATCH:
                 break
         return done
@@ -155,6 +163,15 @@ class Supervise:
                 status=rescue.status.value,
             )
         return len(batch)
+
+    def _recall(self, batch: Sequence[Rescue]) -> None:
+        """Have calls cancelled that would only find that another attempt has their job."""
+        self.signals.recall(
+            [
+                Assignment(owner=rescue.owner, job_id=rescue.job_id, attempt=rescue.attempt)
+                for rescue in batch
+            ]
+        )
 
     async def _recount(self) -> int:
         drift = 0

@@ -92,7 +92,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             artifacts=artifacts,
             clock=clock,
             ids=adapters.ids(),
-            signals=adapters.signals(),
+            signals=await adapters.signals(),
             catalogues=Catalogues(adapters.catalogue(), tenants, clock),
             denials=Denials(clock),
             deadlines=adapters.settings.deadlines(),
@@ -104,7 +104,9 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         get_job=get_job,
         get_output=GetOutput(get_job=get_job),
         list_jobs=ListJobs(jobs=jobs, signer=signer),
-        cancel_job=CancelJob(jobs=jobs, clock=clock, signals=adapters.signals(), signer=signer),
+        cancel_job=CancelJob(
+            jobs=jobs, clock=clock, signals=await adapters.signals(), signer=signer
+        ),
         mint_token=MintToken(tenants=tenants, codec=codec, clock=clock, ids=adapters.ids()),
         get_usage=GetUsage(tenants=tenants, clock=clock),
         authenticator=authenticate,
@@ -124,7 +126,7 @@ async def build_worker(adapters: Adapters) -> PullWorker:
         ledger=ledger,
         engine=engine,
         keeper=keeper,
-        signals=adapters.signals(),
+        signals=await adapters.signals(),
         clock=clock,
         retired=retirement.retired,
         places=adapters.settings.worker_places,
@@ -135,7 +137,7 @@ async def build_worker(adapters: Adapters) -> PullWorker:
             probe=adapters.probe(),
             clock=clock,
             ids=adapters.ids(),
-            signals=adapters.signals(),
+            signals=await adapters.signals(),
             catalogue=adapters.catalogue(),
             deadlines=deadlines,
             heart=Heart(
@@ -160,14 +162,14 @@ async def build_ingester(adapters: Adapters) -> Ingester:
         ingests=ingests,
         clock=adapters.clock(),
         ids=adapters.ids(),
-        signals=adapters.signals(),
+        signals=await adapters.signals(),
         ingest=IngestMedia(
             ingests=ingests,
             artifacts=await adapters.artifacts(),
             fetcher=adapters.fetcher(),
             check=CheckMedia(inspector=await adapters.inspector()),
             clock=adapters.clock(),
-            signals=adapters.signals(),
+            signals=await adapters.signals(),
             rules=settings.ingest_rules(),
             limit=settings.max_media_bytes,
         ),
@@ -191,7 +193,7 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
             artifacts=await adapters.artifacts(), supervision=supervision, clock=clock
         ),
         clock=clock,
-        signals=adapters.signals(),
+        signals=await adapters.signals(),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
-from genjobs.bootstrap.database import DatabaseAdapters
+from genjobs.bootstrap.dispatching import DispatchAdapters
 from genjobs.bootstrap.engine import EngineAdapters
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
@@ -23,23 +23,21 @@ if TYPE_CHECKING:
         IdSource,
         MediaInspector,
         MediaProbe,
-        Signals,
         SignedFiles,
         TokenCodec,
         UrlFetcher,
-        WorkerControl,
     )
 
 _T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
 
 
-class Adapters(DatabaseAdapters, EngineAdapters):
+class Adapters(DispatchAdapters, EngineAdapters):
     """
     Opens what the settings name, each thing once; leaving the context closes all of it.
 
     A subclass that returns something else for a port is how tests and other deployments differ.
-    What the database holds is in the class that this one extends.
+    What the database holds, and how jobs reach workers, is in the classes that this one extends.
     """
 
     # -- system -------------------------------------------------------------------------------
@@ -49,12 +47,6 @@ class Adapters(DatabaseAdapters, EngineAdapters):
         from genjobs.adapters.system import SystemIds
 
         return self._once("ids", SystemIds)
-
-    def signals(self) -> Signals:
-        """Return this process's wake-ups."""
-        from genjobs.adapters.local.signals import LocalSignals
-
-        return self._once("signals", LocalSignals)
 
     def probe(self) -> MediaProbe:
         """Return what looks into pictures."""
@@ -85,12 +77,6 @@ class Adapters(DatabaseAdapters, EngineAdapters):
     def catalogue(self) -> NodeCatalogue:
         """Return the node classes that workflows may use."""
         return self._once("catalogue", lambda: node_catalogue(self.settings))
-
-    def workers(self) -> WorkerControl:
-        """Return what ends workers that do not answer."""
-        from genjobs.adapters.local.processes import LocalWorkerControl
-
-        return self._once("workers", LocalWorkerControl)
 
     # -- files --------------------------------------------------------------------------------
 

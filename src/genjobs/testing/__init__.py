@@ -30,6 +30,7 @@ from genjobs.testing.memory_administration import (
     MemoryTenantAdministration,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_calls import MemoryCaller, MemoryCallLedger
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
@@ -45,6 +46,8 @@ __all__ = [
     "Harness",
     "HeadInspector",
     "MemoryArtifactStore",
+    "MemoryCallLedger",
+    "MemoryCaller",
     "MemoryCancelNotices",
     "MemoryCredentialAdministration",
     "MemoryIngestLedger",

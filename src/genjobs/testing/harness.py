@@ -12,7 +12,6 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from genjobs import bootstrap
-from genjobs.adapters.local.signals import LocalSignals
 from genjobs.api.app import create_app
 from genjobs.api.context import ApiContext
 from genjobs.application.genjobs import Genjobs
@@ -33,6 +32,7 @@ from genjobs.testing.memory_access import (
     a_key_text,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_calls import MemoryCaller, MemoryCallLedger
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
@@ -76,7 +76,7 @@ class FakeAdapters(Adapters):
         self.fake_keeper = ScriptedKeeper(self.fake_engine, self.fake_clock)
         self.fake_web = MemoryUrlFetcher(UrlPolicy(ports=frozenset(settings.fetch_ports)))
         self.fake_inspector = HeadInspector(settings.media_limits())
-        self._signals = LocalSignals()
+        self.fake_caller = MemoryCaller()
         self._ids = SequentialIds()
 
     def clock(self) -> Clock:
@@ -86,10 +86,6 @@ class FakeAdapters(Adapters):
     def ids(self) -> IdSource:
         """Return ids that count."""
         return self._ids
-
-    def signals(self) -> LocalSignals:
-        """Return real wake-ups."""
-        return self._signals
 
     def probe(self) -> MediaProbe:
         """Return a probe that sees no sizes."""
@@ -110,6 +106,14 @@ class FakeAdapters(Adapters):
     async def supervision(self) -> MemorySupervision:
         """Return what supervisors share, in memory."""
         return MemorySupervision(self.fake_jobs)
+
+    async def calls(self) -> MemoryCallLedger:
+        """Return the calls in memory."""
+        return MemoryCallLedger(self.fake_jobs)
+
+    def caller(self) -> MemoryCaller:
+        """Return an engine that can be called."""
+        return self.fake_caller
 
     def workers(self) -> MemoryWorkerControl:
         """Return workers that only pretend to be processes."""
@@ -176,6 +180,8 @@ class Harness:
     inspector: HeadInspector
     ingester: Ingester
     workers: MemoryWorkerControl
+    #: Called with a ``dispatch_url`` of ``modal://``.
+    caller: MemoryCaller
 
     async def run_one(self) -> bool:
         """Run the next waiting job to its end; return whether there was one."""
@@ -231,4 +237,5 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             inspector=adapters.fake_inspector,
             ingester=await bootstrap.build_ingester(adapters),
             workers=adapters.fake_workers,
+            caller=adapters.fake_caller,
         )

@@ -84,6 +84,8 @@ class Row:
     charged: int = 0
     spared: int = 0
     slot: Slot | None = None
+    #: Attempts to what their calls are named.
+    call_ids: dict[int, str] = field(default_factory=dict)
     #: Attempt and execution to how it ended, for repeats after a lost answer.
     ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genjobs.adapters.postgres.access import PostgresKeyDirectory, PostgresTenantDirectory
+from genjobs.adapters.postgres.call_ledger import PostgresCallLedger
 from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
 from genjobs.adapters.postgres.job_store import PostgresJobStore
@@ -17,6 +18,7 @@ from genjobs.adapters.postgres.supervision import PostgresSupervision
 __all__ = [
     "HeartbeatOnly",
     "Pool",
+    "PostgresCallLedger",
     "PostgresCancelNotices",
     "PostgresIngestLedger",
     "PostgresJobLedger",

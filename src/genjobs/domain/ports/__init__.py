@@ -30,6 +30,7 @@ from genjobs.domain.ports.care import (
     EngineKeeper,
     Retirement,
 )
+from genjobs.domain.ports.dispatch import Caller, CallLedger
 from genjobs.domain.ports.engine import (
     EngineFile,
     Rendered,
@@ -67,6 +68,8 @@ from genjobs.domain.ports.system import (
 __all__ = [
     "ArtifactStore",
     "Authenticator",
+    "CallLedger",
+    "Caller",
     "CancelNotices",
     "Clock",
     "CredentialAdministration",

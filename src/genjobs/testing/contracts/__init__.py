@@ -21,6 +21,12 @@ from genjobs.testing.contracts.artifact_store import (
     ArtifactOutageContract,
     ArtifactStoreContract,
 )
+from genjobs.testing.contracts.calls import (
+    CallerContract,
+    CallLedgerContract,
+    CallsBackend,
+    Platform,
+)
 from genjobs.testing.contracts.care import CancelNoticesContract, EngineKeeperContract
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
@@ -63,6 +69,9 @@ __all__ = [
     "ArtifactOutageContract",
     "ArtifactStoreContract",
     "AuthenticatorContract",
+    "CallLedgerContract",
+    "CallerContract",
+    "CallsBackend",
     "CancelNoticesContract",
     "ClockContract",
     "ControlledWorkers",
@@ -86,6 +95,7 @@ __all__ = [
     "MediaInspectorContract",
     "MediaProbeContract",
     "PlansContract",
+    "Platform",
     "Publish",
     "ResolverContract",
     "SignalsContract",

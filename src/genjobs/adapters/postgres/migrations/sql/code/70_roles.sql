@@ -83,5 +83,6 @@ GRANT EXECUTE ON FUNCTION
     genjobs.end_attempt, genjobs.lock_turn, genjobs.drop_ingest, genjobs.in_grace,
     genjobs.begin_tick, genjobs.end_tick, genjobs.recount_next, genjobs.pause_dispatch,
     genjobs.resume_dispatch, genjobs.take_sweep, genjobs.keep_sweep, genjobs.lose_attempt,
-    genjobs.take_silent, genjobs.end_silent
+    genjobs.take_silent, genjobs.end_silent, genjobs.take_back, genjobs.note_call,
+    genjobs.withdraw
 TO genjobs_worker;
