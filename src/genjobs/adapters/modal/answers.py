@@ -38,7 +38,7 @@ _NO_ANSWER: Final = (
 )
 
 
-async def bounded(request: Awaitable[_T], limit: timedelta = REQUEST) -> _T:
+async def bounded(request: Awaitable[_T], limit: timedelta) -> _T:
     """
     Return what Modal answers.
 
@@ -64,14 +64,14 @@ def call_named(call_id: str, client: modal.Client | None) -> modal.FunctionCall[
     return modal.FunctionCall.from_id(name, client=client)
 
 
-async def has_ended(call: modal.FunctionCall[Any]) -> bool:
+async def has_ended(call: modal.FunctionCall[Any], limit: timedelta) -> bool:
     """
     Whether a call neither waits nor runs any more.
 
     Raises:
         Unavailable: that cannot be found out just now.
     """
-    seen = await bounded(_look(call))
+    seen = await bounded(_look(call), limit)
     match seen:
         case vendor.TimeoutError():
             return True  # expired, unknown, or ended by its own time-out

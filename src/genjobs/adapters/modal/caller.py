@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import modal
 
-from genjobs.adapters.modal.answers import bounded, call_named
+from genjobs.adapters.modal.answers import REQUEST, bounded, call_named
 from genjobs.adapters.modal.place import ModalPlace
 from genjobs.domain.attempts import Assignment
 from genjobs.domain.errors import Unavailable
@@ -16,8 +17,15 @@ from genjobs.domain.errors import Unavailable
 class ModalCaller:
     """The ``Caller`` port; ``client`` None is the one of the environment."""
 
-    def __init__(self, place: ModalPlace, client: modal.Client | None = None) -> None:
+    def __init__(
+        self,
+        place: ModalPlace,
+        client: modal.Client | None = None,
+        *,
+        request: timedelta = REQUEST,
+    ) -> None:
         self._place = place
+        self._limit = request
         self._client = client
         self._worker: Any = None
 
@@ -28,7 +36,8 @@ class ModalCaller:
         tenant, job = UUID(str(owner.tenant_id)), UUID(str(assignment.job_id))
         try:
             spawned = await bounded(
-                worker.run.spawn.aio(str(tenant), owner.user_id, str(job), assignment.attempt)
+                worker.run.spawn.aio(str(tenant), owner.user_id, str(job), assignment.attempt),
+                self._limit,
             )
         except Unavailable:
             self._worker = None  # perhaps it was deployed anew
@@ -39,7 +48,7 @@ class ModalCaller:
         """See the port: one input of its container is interrupted, its neighbours are not."""
         call = call_named(call_id, self._client)
         if call is not None:
-            await bounded(call.cancel.aio())
+            await bounded(call.cancel.aio(), self._limit)
 
     def _looked_up(self) -> Any:
         """Return the worker class's handle, which asks Modal on its first use only."""

@@ -10,7 +10,7 @@ import modal
 import structlog
 from modal import experimental
 
-from genjobs.adapters.modal.answers import bounded
+from genjobs.adapters.modal.answers import REQUEST, bounded
 from genjobs.domain.calls import call_id_of
 from genjobs.domain.errors import Unavailable
 
@@ -37,6 +37,6 @@ class ModalRetirement:
         self.retired.set()
         _log.error("worker.retired", reason=reason)
         try:
-            await bounded(experimental.stop_fetching_inputs.aio())
+            await bounded(experimental.stop_fetching_inputs.aio(), REQUEST)
         except Unavailable as exc:
             _log.error("worker.still_in_the_pool", reason=exc.message)

@@ -8,7 +8,7 @@ from typing import Final
 
 import modal
 
-from genjobs.adapters.modal.answers import bounded, call_named, has_ended
+from genjobs.adapters.modal.answers import REQUEST, bounded, call_named, has_ended
 from genjobs.domain.supervision import Termination
 
 #: How long a terminated call may take to be seen ended, and between two looks.
@@ -25,8 +25,13 @@ class ModalWorkerControl:
     """
 
     def __init__(
-        self, client: modal.Client | None = None, *, patience: timedelta = _PATIENCE
+        self,
+        client: modal.Client | None = None,
+        *,
+        patience: timedelta = _PATIENCE,
+        request: timedelta = REQUEST,
     ) -> None:
+        self._limit = request
         self._client = client
         self._patience = patience
 
@@ -35,12 +40,12 @@ class ModalWorkerControl:
         call = call_named(call_id, self._client)
         if call is None:
             return Termination.UNKNOWN
-        if await has_ended(call):
+        if await has_ended(call, self._limit):
             return Termination.GONE
-        await bounded(call.cancel.aio(terminate_containers=True))
+        await bounded(call.cancel.aio(terminate_containers=True), self._limit)
         now = asyncio.get_running_loop().time
         until = now() + self._patience.total_seconds()
-        while not await has_ended(call):
+        while not await has_ended(call, self._limit):
             if now() >= until:
                 return Termination.UNKNOWN
             await asyncio.sleep(_LOOK.total_seconds())

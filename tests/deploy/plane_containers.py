@@ -1,0 +1,99 @@
+"""Containers at the control plane: they are given inputs, told of cancels, and say what became."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
+from modal_proto import api_pb2
+
+from tests.deploy.plane_calls import input_of
+
+
+class Containers:
+    """What a container asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Calls no container has got yet; "" ends the container that takes it.
+        self.waiting: asyncio.Queue[str] = asyncio.Queue()
+        #: Calls that a container has.
+        self.taken: set[str] = set()
+        self._interrupted: asyncio.Queue[str] = asyncio.Queue()
+        self.outputs: dict[str, api_pb2.GenericResult] = {}
+        self.task_results: list[api_pb2.GenericResult] = []
+        #: What containers asked for, in order.
+        self.heard: list[str] = []
+
+    def interrupt(self, call_id: str) -> bool:
+        """Tell the container that has a call; whether one has it."""
+        if call_id not in self.taken:
+            return False
+        self._interrupted.put_nowait(input_of(call_id))
+        return True
+
+    async def ContainerHello(self, stream: Any) -> None:
+        await stream.recv_message()
+        self.heard.append("hello")
+        await stream.send_message(Empty())
+
+    async def ContainerCheckpoint(self, stream: Any) -> None:
+        await stream.recv_message()
+        self.heard.append("checkpoint")
+        await stream.send_message(Empty())
+
+    async def ContainerHeartbeat(self, stream: Any) -> None:
+        await stream.recv_message()
+        answer = api_pb2.ContainerHeartbeatResponse()
+        try:
+            async with asyncio.timeout(1):
+                answer.cancel_input_event.input_ids.append(await self._interrupted.get())
+        except TimeoutError:
+            pass
+        await stream.send_message(answer)
+
+    async def FunctionGetInputs(self, stream: Any) -> None:
+        await stream.recv_message()
+        call_id = await self.waiting.get()
+        answer = api_pb2.FunctionGetInputsResponse()
+        if call_id:
+            given = self.spawned[call_id]  # type: ignore[attr-defined]
+            self.taken.add(call_id)
+            answer.inputs.add(
+                input_id=input_of(call_id), input=given.input, function_call_id=call_id
+            )
+        else:
+            answer.inputs.add(kill_switch=True)
+        await stream.send_message(answer)
+
+    async def FunctionPutOutputs(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        for output in asked.outputs:
+            call_id = output.input_id.removeprefix("in-").removesuffix("-0")
+            self.taken.discard(call_id)
+            self.outputs[call_id] = output.result
+            self.results.setdefault(  # type: ignore[attr-defined]
+                call_id,
+                api_pb2.FunctionGetOutputsItem(
+                    idx=0,
+                    input_id=output.input_id,
+                    result=output.result,
+                    data_format=output.data_format,
+                ),
+            )
+        await stream.send_message(Empty())
+
+    async def ContainerStop(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        self.heard.append(f"stop {asked.task_id} {asked.graceful}")
+        await stream.send_message(api_pb2.ContainerStopResponse())
+
+    async def TaskResult(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        self.task_results.append(asked.result)
+        await stream.send_message(Empty())
+
+    async def VolumeCommit(self, stream: Any) -> None:
+        await stream.recv_message()
+        await stream.send_message(api_pb2.VolumeCommitResponse())
