@@ -18,14 +18,10 @@ from genjobs.application.check_media import CheckMedia
 from genjobs.application.denials import Denials
 from genjobs.application.escalate import EscalateCancels
 from genjobs.application.genjobs import Genjobs
-from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
-from genjobs.application.recording import Recorder
-from genjobs.application.renderer import Renderer
-from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
 from genjobs.application.sweep import SweepFiles
@@ -38,10 +34,11 @@ from genjobs.bootstrap.administration import (
 )
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
+from genjobs.bootstrap.working import build_pushed_worker, build_worker
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
 from genjobs.domain.supervision import Patience
-from genjobs.gpu.keeping import LocalRetirement
+from genjobs.gpu.pushed import PushedWorker
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 
@@ -61,6 +58,7 @@ __all__ = [
     "build_context",
     "build_genjobs",
     "build_ingester",
+    "build_pushed_worker",
     "build_supervisor",
     "build_worker",
     "load_settings",
@@ -68,6 +66,8 @@ __all__ = [
     "open_administration",
     "open_genjobs",
     "open_ingester",
+    "open_pushed_worker",
+    "open_supervisor",
     "open_worker",
     "prepare_database",
     "version",
@@ -113,45 +113,6 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         jobs=jobs,
         artifacts=artifacts,
         tenant_id=TenantId(adapters.settings.tenant_id),
-    )
-
-
-async def build_worker(adapters: Adapters) -> PullWorker:
-    """Return a worker that pulls jobs and renders them."""
-    ledger, engine, clock = await adapters.ledger(), await adapters.engine(), adapters.clock()
-    keeper, artifacts = await adapters.keeper(), await adapters.artifacts()
-    deadlines = adapters.settings.deadlines()
-    retirement = LocalRetirement(keeper=keeper)
-    return PullWorker(
-        ledger=ledger,
-        engine=engine,
-        keeper=keeper,
-        signals=await adapters.signals(),
-        clock=clock,
-        retired=retirement.retired,
-        places=adapters.settings.worker_places,
-        run_job=RunJob(
-            ledger=ledger,
-            artifacts=artifacts,
-            engine=engine,
-            probe=adapters.probe(),
-            clock=clock,
-            ids=adapters.ids(),
-            signals=await adapters.signals(),
-            catalogue=adapters.catalogue(),
-            deadlines=deadlines,
-            heart=Heart(
-                ledger=ledger, clock=clock, notices=await adapters.notices(), deadlines=deadlines
-            ),
-            renderer=Renderer(
-                engine=engine,
-                keeper=keeper,
-                retirement=retirement,
-                clock=clock,
-                deadlines=deadlines,
-            ),
-            recorder=Recorder(ledger=ledger, artifacts=artifacts, engine=engine, clock=clock),
-        ),
     )
 
 
@@ -256,6 +217,29 @@ async def open_worker(
     async with open_adapters(settings or load_settings(), adapters) as opened:
         opened.worker_is_alone = alone
         yield await build_worker(opened)
+
+
+@asynccontextmanager
+async def open_pushed_worker(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[PushedWorker]:
+    """Open a worker that is called, its engine ready; leaving gives back what it has."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        worker = await build_pushed_worker(opened)
+        try:
+            await worker.open()
+            yield worker
+        finally:
+            await worker.close()
+
+
+@asynccontextmanager
+async def open_supervisor(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Supervise]:
+    """Open the part of a process that supervises."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_supervisor(opened)
 
 
 @asynccontextmanager

@@ -30,13 +30,14 @@ class ModalRetirement:
     #: Set when the worker shall give back what it has.
     retired: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def retire(self, reason: str) -> None:
+    async def retire(self, reason: str) -> bool:
         """See the port. Calls that come all the same are given back by a retired worker."""
         if self.retired.is_set():
-            return
+            return False
         self.retired.set()
         _log.error("worker.retired", reason=reason)
         try:
             await bounded(experimental.stop_fetching_inputs.aio(), REQUEST)
         except Unavailable as exc:
             _log.error("worker.still_in_the_pool", reason=exc.message)
+        return False
