@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 
 from genjobs.api.problems import HTTP_CODES, status_of
 from genjobs.domain import errors
@@ -17,6 +18,7 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
 from genjobs.domain.lifecycle import FINAL, PHASES, TRANSITIONS, JobStatus, Phase
 from genjobs.settings import Settings
+from genjobs.settings.deployment import DeploymentSettings
 from tools import limit_docs, workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -131,7 +133,17 @@ def error_list() -> str:
 def environment() -> str:
     """Return .env.example."""
     lines = ["# Every setting of genjobs, with its default. Drawn from the code by `make docs`."]
-    for name, field in Settings.model_fields.items():
+    lines += _of(Settings)
+    lines += ["", "", "# Of a deployment at Modal; read when it is deployed."]
+    lines += _of(DeploymentSettings)
+    return "\n".join(lines) + "\n"
+
+
+def _of(settings: type[BaseSettings]) -> list[str]:
+    """Return the settings of one class, as comments."""
+    lines = []
+    prefix = settings.model_config["env_prefix"]
+    for name, field in settings.model_fields.items():
         default = field.default
         if default is PydanticUndefined or default is None:
             shown = ""
@@ -141,8 +153,8 @@ def environment() -> str:
             shown = json.dumps(default)  # as it is read from the environment
         else:
             shown = str(default)
-        lines += ["", f"# {field.description}", f"#GENJOBS_{name.upper()}={shown}"]
-    return "\n".join(lines) + "\n"
+        lines += ["", f"# {field.description}", f"#{prefix}{name.upper()}={shown}"]
+    return lines
 
 
 def _with_drawn(name: str, parts: Mapping[str, Callable[[], Sequence[str]]]) -> str:

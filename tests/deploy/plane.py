@@ -35,6 +35,8 @@ class Deploys:
         self.images: dict[str, api_pb2.Image] = {}
         self.mounts: dict[str, list[str]] = {}
         self.secrets: dict[str, list[str]] = {}
+        #: What functions are told in the clear; travels as a secret without a name.
+        self.environments: dict[str, dict[str, str]] = {}
         self.volumes: dict[str, str] = {}
         self.published: api_pb2.AppPublishRequest | None = None
         self.layout: dict[str, str] = {}
@@ -78,10 +80,12 @@ class Deploys:
 
     async def SecretGetOrCreate(self, stream: Any) -> None:
         asked = await stream.recv_message()
-        self.secrets[asked.deployment_name] = list(asked.required_keys)
-        await stream.send_message(
-            api_pb2.SecretGetOrCreateResponse(secret_id=self.id_of("st", asked.deployment_name))
-        )
+        name = self.id_of("st", asked.deployment_name)
+        if asked.deployment_name:
+            self.secrets[asked.deployment_name] = list(asked.required_keys)
+        else:
+            self.environments[name] = dict(asked.env_dict)
+        await stream.send_message(api_pb2.SecretGetOrCreateResponse(secret_id=name))
 
     async def VolumeGetOrCreate(self, stream: Any) -> None:
         asked = await stream.recv_message()

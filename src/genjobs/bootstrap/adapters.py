@@ -15,6 +15,7 @@ from genjobs.bootstrap.dispatching import DispatchAdapters
 from genjobs.bootstrap.engine import EngineAdapters
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
+from genjobs.settings import Environment
 
 if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
@@ -128,6 +129,9 @@ class Adapters(DispatchAdapters, EngineAdapters):
         def make() -> JwtCodec:
             settings = self.settings
             known = [key.get_secret_value() for key in settings.token_keys]
+            if not known and settings.env is Environment.PRODUCTION:
+                # Asked of those who sign and read tokens only: workers have no business with keys.
+                raise ConfigurationError("production needs token_keys")
             if not known:
                 path = settings.data_directory / "token-key"
                 known = [load_or_create_secret(path, lambda: secrets.token_urlsafe(48))]

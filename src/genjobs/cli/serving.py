@@ -134,17 +134,6 @@ async def ingest(settings: Settings) -> None:
         await fetch.run(stop)
 
 
-async def upgrade(settings: Settings) -> None:
-    """Migrate the database; the embedded one is migrated by being opened."""
-    async with bootstrap.open_adapters(settings) as adapters:
-        urls = await adapters.database_urls()
-        if settings.embedded_database:
-            return
-        if urls.owner is None:
-            raise ConfigurationError("GENJOBS_OWNER_DATABASE_URL is needed to migrate")
-        await bootstrap.prepare_database(settings, urls.owner)
-
-
 async def check_database(settings: Settings) -> None:
     """Raise ``Unavailable`` unless the database has the schema this version needs."""
     async with bootstrap.open_adapters(settings) as adapters:
