@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpclib.server
@@ -208,6 +208,10 @@ class Deploys:
 class Plane(Deploys, Calls, Containers, api_grpc.ModalClientBase):
     """All of it."""
 
+    def described(self, name: str) -> api_pb2.FunctionHandleMetadata:
+        """Return what a function's handle would be told."""
+        return _metadata(name, self.function(name))
+
     def function(self, name: str) -> api_pb2.Function:
         """Return what was deployed under a name, its first choice of GPU."""
         [data] = [data for data in self.functions.values() if data.function_name == name]
@@ -272,6 +276,11 @@ class Served:
             "MODAL_TOKEN_SECRET": "as-x",
             "MODAL_ENVIRONMENT": "main",
         }
+
+    def tell(self, order: Callable[..., object], *values: object) -> None:
+        """Have the plane do something in its own thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(order, *values)
 
     def start(self) -> None:
         self._thread.start()

@@ -10,6 +10,9 @@ from modal_proto import api_pb2
 
 from tests.deploy.plane_calls import input_of
 
+#: Seconds: the client asks anew after each answer, but only after a pause if there was no cancel.
+_LONG_POLL = 40
+
 
 class Containers:
     """What a container asks for."""
@@ -47,7 +50,7 @@ class Containers:
         await stream.recv_message()
         answer = api_pb2.ContainerHeartbeatResponse()
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(_LONG_POLL):
                 answer.cancel_input_event.input_ids.append(await self._interrupted.get())
         except TimeoutError:
             pass
@@ -87,6 +90,9 @@ class Containers:
     async def ContainerStop(self, stream: Any) -> None:
         asked = await stream.recv_message()
         self.heard.append(f"stop {asked.task_id} {asked.graceful}")
+        # The request for inputs that is open is answered. That the real one does so as well is
+        # taken from what the client says of it.
+        self.waiting.put_nowait("")
         await stream.send_message(api_pb2.ContainerStopResponse())
 
     async def TaskResult(self, stream: Any) -> None:
