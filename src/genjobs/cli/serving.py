@@ -108,7 +108,7 @@ async def _beside(
     if ingester:
         fetch = await bootstrap.build_ingester(adapters)
         group.create_task(fetch.run(stop))
-    if worker:
+    if worker and not adapters.pushes:  # else workers are called elsewhere
         pull = await bootstrap.build_worker(adapters)
         group.create_task(pull.run(stop))
     if not supervisor:
@@ -122,7 +122,12 @@ async def work(settings: Settings) -> int:
     Run a worker until told to stop; its jobs are then finished or given back.
 
     Return the exit code: 0, or ``RETIRED`` when its machine must not be used as it is.
+
+    Raises:
+        ConfigurationError: workers do not pull here, they are called.
     """
+    if not settings.dispatch_url.startswith("local:"):
+        raise ConfigurationError("a worker pulls only with GENJOBS_DISPATCH_URL=local://")
     async with stopping() as stop, bootstrap.open_worker(settings, alone=True) as pull:
         await pull.run(stop)
         return RETIRED if pull.retired.is_set() else 0

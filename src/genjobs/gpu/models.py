@@ -75,7 +75,9 @@ def _download(url: str, part: Path, size: int) -> None:
         have = 0
     if have == size:
         return
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
     try:
         with httpx.stream(
             "GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True
@@ -85,7 +87,7 @@ def _download(url: str, part: Path, size: int) -> None:
             goes_on = answer.status_code == 206
             with part.open("ab" if goes_on else "wb") as file:
                 written = have if goes_on else 0
-                for chunk in answer.iter_bytes(_CHUNK):
+                for chunk in answer.iter_raw():  # as it comes: what breaks off is kept
                     written += len(chunk)
                     if written > size:
                         break  # the size already says that it is something else

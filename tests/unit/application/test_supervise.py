@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import uuid4
 
@@ -62,3 +63,21 @@ async def test_tick_after_a_gap_rescues_nobody(harness: Harness) -> None:
 async def test_paused_dispatch_is_told(harness: Harness) -> None:
     await harness.supervisor.supervision.pause(now=harness.clock.now())
     assert (await harness.supervisor.tick()).overview.paused
+
+
+async def test_run_with_a_length_begins_no_tick_after_it(harness: Harness) -> None:
+    ticks = 0
+
+    async def ticking() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+            harness.clock.advance(timedelta(seconds=5))
+
+    passing = asyncio.create_task(ticking())
+    async with asyncio.timeout(10):
+        await harness.supervisor.run(every=timedelta(seconds=0.02), length=timedelta(seconds=55))
+    passing.cancel()
+    assert ticks >= 11
+    assert (await harness.supervisor.tick()).overview.last_tick_seconds is not None
