@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from genjobs.adapters.postgres import (
+    PostgresCallLedger,
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
@@ -19,8 +20,14 @@ from genjobs.adapters.postgres import (
 )
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.domain.ids import JobId, TenantId
-from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, TenantDirectory
-from genjobs.testing import MemoryIngestLedger, MemoryJobLedger, MemoryJobs, MemoryJobStore
+from genjobs.domain.ports import CallLedger, IngestLedger, JobLedger, JobStore, TenantDirectory
+from genjobs.testing import (
+    MemoryCallLedger,
+    MemoryIngestLedger,
+    MemoryJobLedger,
+    MemoryJobs,
+    MemoryJobStore,
+)
 from genjobs.testing.memory_access import MemoryTenantDirectory
 from tests.contract.model.base import Facts
 from tests.contract.model.plain_jobs import DEADLINES, INGEST, WINDOW
@@ -62,6 +69,7 @@ class MemoryBackend:
     forgets_users = False
     store: JobStore
     ledger: JobLedger
+    calls: CallLedger
     ingests: IngestLedger
     directory: TenantDirectory
 
@@ -79,6 +87,7 @@ class MemoryBackend:
                 self._jobs.tenants.set_plan(tenant, name, **changes)
         self.store = MemoryJobStore(self._jobs)
         self.ledger = MemoryJobLedger(self._jobs)
+        self.calls = MemoryCallLedger(self._jobs)
         self.ingests = MemoryIngestLedger(self._jobs, INGEST)
         self.directory = MemoryTenantDirectory(self._jobs)
 
@@ -117,6 +126,7 @@ class PostgresBackend:
         self._stack.push_async_callback(self._admin.close)
         self.store: JobStore = PostgresJobStore(api, DEFAULTS)
         self.ledger: JobLedger = PostgresJobLedger(worker, DEADLINES)
+        self.calls: CallLedger = PostgresCallLedger(worker)
         self.ingests: IngestLedger = PostgresIngestLedger(worker, INGEST)
         self.directory: TenantDirectory = PostgresTenantDirectory(api, DEFAULTS)
 

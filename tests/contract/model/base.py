@@ -21,7 +21,7 @@ from genjobs.domain.ingests import Ingest
 from genjobs.domain.job import Idempotency, Job, NewJob
 from genjobs.domain.lifecycle import FINAL
 from genjobs.domain.plans import Used
-from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, TenantDirectory
+from genjobs.domain.ports import CallLedger, IngestLedger, JobLedger, JobStore, TenantDirectory
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing.clock import BEGINNING, SequentialIds
 from tests.contract.model.plain_jobs import WINDOW, JobRow
@@ -38,6 +38,7 @@ class Backend(Protocol):
 
     store: JobStore
     ledger: JobLedger
+    calls: CallLedger
     ingests: IngestLedger
     directory: TenantDirectory
     #: Whether the counts of users who are gone are removed.
