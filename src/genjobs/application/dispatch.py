@@ -122,7 +122,9 @@ class Dispatching:
     #: Wakes whoever waits in this process, such as an ingester.
     waiters: Signals
     _asked: bool = field(default=False, init=False)
+    #: After a call that could not be made: how long the next one waits, and until when.
     _pause: timedelta | None = field(default=None, init=False)
+    _until: float = field(default=0.0, init=False)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _working: asyncio.Task[None] | None = field(default=None, init=False)
     _recalls: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -178,16 +180,18 @@ class Dispatching:
 
     async def _told_to_leave(self) -> bool:
         """Whether to give up, after the pause that an engine which is away is given."""
-        if self._pause is None:
+        left = self._until - asyncio.get_running_loop().time()
+        if self._pause is None or left <= 0:
             return False
         try:
-            async with asyncio.timeout(self._pause.total_seconds()):
+            async with asyncio.timeout(left):
                 return await self._leaving.wait()
         except TimeoutError:
             return False
 
     def _fail(self) -> None:
         self._pause = FIRST_PAUSE if self._pause is None else min(2 * self._pause, LONGEST_PAUSE)
+        self._until = asyncio.get_running_loop().time() + self._pause.total_seconds()
         self._asked = True
 
     async def _recall(self, attempts: Sequence[Assignment]) -> None:

@@ -136,6 +136,24 @@ async def test_job_that_nobody_can_be_called_for_is_queued_again_at_once(
     await world.dispatching.drain()
 
 
+async def test_failure_of_long_ago_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(milliseconds=100))
+    world = World()
+    world.caller.available = False
+    job = await world.submit()
+    world.dispatching.wake()
+    await asyncio.sleep(0.05)
+    reach = Reach(tenant_id=job.owner.tenant_id, user_id=None)
+    await MemoryJobStore(world.jobs).request_cancel(reach, job.id, now=world.clock.now())
+    world.caller.available = True
+    await asyncio.sleep(0.2)  # it looked again, and there was nothing to try
+    await world.submit()
+    world.dispatching.wake()
+    await asyncio.sleep(0.05)
+    assert len(world.caller.open) == 1
+    await world.dispatching.drain()
+
+
 async def test_outage_of_the_engine_costs_one_attempt_a_try_whatever_waits() -> None:
     world = World()
     world.caller.available = False
