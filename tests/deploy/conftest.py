@@ -8,7 +8,18 @@ import modal
 import pytest
 from modal_proto import api_pb2
 
-from tests.deploy.plane import Served, serve
+from tests.deploy.deploying import deploy
+from tests.deploy.plane import Plane, Served, serve
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Plane:
+    """What `modal deploy` made of our module, without a warning; made once."""
+    with serve() as served:
+        done = deploy(served, tmp_path_factory.mktemp("deploy"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Warning" not in done.stdout + done.stderr
+        return served.plane
 
 
 @pytest.fixture

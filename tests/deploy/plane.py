@@ -21,6 +21,7 @@ from modal_proto import api_grpc, api_pb2
 
 from tests.deploy.plane_calls import Calls
 from tests.deploy.plane_containers import Containers
+from tests.deploy.plane_web import Web
 
 
 class Deploys:
@@ -205,8 +206,14 @@ class Deploys:
 
 
 @patch_mock_servicer  # what is not defined answers UNIMPLEMENTED
-class Plane(Deploys, Calls, Containers, api_grpc.ModalClientBase):
+class Plane(Deploys, Calls, Containers, Web, api_grpc.ModalClientBase):
     """All of it."""
+
+    def adopt(self, deployed: Plane) -> None:
+        """Have what was deployed to another plane, and none of its calls."""
+        for name in ("functions", "images", "mounts", "secrets", "environments", "volumes"):
+            setattr(self, name, dict(getattr(deployed, name)))
+        self.published, self.layout = deployed.published, dict(deployed.layout)
 
     def described(self, name: str) -> api_pb2.FunctionHandleMetadata:
         """Return what a function's handle would be told."""

@@ -31,7 +31,7 @@ class Calls:
         call_id = f"fc-{len(self.spawned) + 1}"
         [given] = asked.pipelined_inputs
         self.spawned[call_id] = given
-        self.waiting.put_nowait(call_id)  # type: ignore[attr-defined]
+        self.bring(call_id, asked.function_id)  # type: ignore[attr-defined]
         await stream.send_message(
             api_pb2.FunctionMapResponse(
                 function_call_id=call_id,

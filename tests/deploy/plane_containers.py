@@ -19,8 +19,8 @@ class Containers:
 
     def __init__(self) -> None:
         super().__init__()
-        #: Calls no container has got yet; "" ends the container that takes it.
-        self.waiting: asyncio.Queue[str] = asyncio.Queue()
+        #: Of each function, by its id: calls no container has got yet.
+        self._waiting: dict[str, asyncio.Queue[str]] = {}
         #: Calls that a container has.
         self.taken: set[str] = set()
         self._interrupted: asyncio.Queue[str] = asyncio.Queue()
@@ -28,6 +28,10 @@ class Containers:
         self.task_results: list[api_pb2.GenericResult] = []
         #: What containers asked for, in order.
         self.heard: list[str] = []
+
+    def bring(self, call_id: str, function_id: str) -> None:
+        """Let a container of the function have a call; "" ends the one that takes it."""
+        self._waiting.setdefault(function_id, asyncio.Queue()).put_nowait(call_id)
 
     def interrupt(self, call_id: str) -> bool:
         """Tell the container that has a call; whether one has it."""
@@ -57,8 +61,8 @@ class Containers:
         await stream.send_message(answer)
 
     async def FunctionGetInputs(self, stream: Any) -> None:
-        await stream.recv_message()
-        call_id = await self.waiting.get()
+        asked = await stream.recv_message()
+        call_id = await self._waiting.setdefault(asked.function_id, asyncio.Queue()).get()
         answer = api_pb2.FunctionGetInputsResponse()
         if call_id:
             given = self.spawned[call_id]  # type: ignore[attr-defined]
@@ -92,7 +96,8 @@ class Containers:
         self.heard.append(f"stop {asked.task_id} {asked.graceful}")
         # The request for inputs that is open is answered. That the real one does so as well is
         # taken from what the client says of it.
-        self.waiting.put_nowait("")
+        for function_id in self._waiting:
+            self.bring("", function_id)
         await stream.send_message(api_pb2.ContainerStopResponse())
 
     async def TaskResult(self, stream: Any) -> None:

@@ -30,8 +30,7 @@ from genjobs.settings.deployment import WORKER
 from genjobs.testing import a_workflow
 from genjobs.testing.contracts.engine import sampling
 from tests.deploy.container import TASK, running
-from tests.deploy.plane import Served
-from tests.deploy.test_modal_app import deploy
+from tests.deploy.plane import Plane, Served
 from tests.postgres import Database
 
 USER = "u_1"
@@ -110,10 +109,13 @@ class Site:
 
 @pytest.fixture
 async def site(
-    database: Database, served: Served, client: modal.Client, tmp_path: Path
+    database: Database,
+    served: Served,
+    deployment: Plane,
+    client: modal.Client,
+    tmp_path: Path,
 ) -> AsyncIterator[Site]:
-    done = await asyncio.to_thread(deploy, served, tmp_path)
-    assert done.returncode == 0, done.stderr
+    served.plane.adopt(deployment)
     told = {
         "GENJOBS_DATABASE_URL": database.api,
         "GENJOBS_WORKER_DATABASE_URL": database.worker,
@@ -163,7 +165,7 @@ async def test_calls_cancels_interruptions_and_a_preemption(site: Site) -> None:
 
         # The same call brought again has no effect.
         plane.spawned["fc-again"] = plane.spawned["fc-1"]
-        site.served.tell(plane.waiting.put_nowait, "fc-again")
+        site.served.tell(plane.bring, "fc-again", plane.layout[f"{WORKER}.*"])
         assert (await site.outcome("fc-again")).status == _SUCCESS
         assert await site.attempts(first) == [(1, f"{TASK}#fc-1", "completed", True)]
 

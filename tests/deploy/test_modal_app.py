@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import pytest
 from genjobs.domain.deadlines import Deadlines
 from genjobs.gpu.stack import STACK, unresolved
 from genjobs.settings.deployment import WORKER, DeploymentSettings
-from tests.deploy.plane import Plane, Served, serve
+from tests.deploy.deploying import ROOT, deploy
+from tests.deploy.plane import Plane, serve
 
-ROOT = Path(__file__).resolve().parents[2]
 #: GPUs by the names that Modal's documentation gives them; a typo in a list is not refused.
 KNOWN_GPUS = {
     *("T4", "L4", "A10", "A10G", "L40S", "A100", "A100-40GB", "A100-80GB", "H100", "H100!"),
@@ -25,25 +24,9 @@ KNOWN_GPUS = {
 }
 
 
-def deploy(served: Served, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "modal", "deploy", str(ROOT / "deploy/modal_app.py")],
-        cwd=folder,
-        text=True,
-        capture_output=True,
-        env={**os.environ, **served.environment(), **environment},
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    with serve() as served:
-        done = deploy(served, tmp_path_factory.mktemp("deploy"))
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "Warning" not in done.stdout + done.stderr
-        yield served.plane
+@pytest.fixture
+def deployed(deployment: Plane) -> Plane:
+    return deployment
 
 
 def secrets_of(plane: Plane, function: Any) -> set[str]:
