@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 
 from genjobs.api.problems import HTTP_CODES, status_of
 from genjobs.domain import errors
@@ -19,6 +20,7 @@ from genjobs.domain.lifecycle import FINAL, PHASES, TRANSITIONS, JobStatus, Phas
 from genjobs.settings import Settings
 from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
+from genjobs.settings.deployment import DeploymentSettings
 from genjobs.settings.keeping import KeepingSettings
 from tools import limit_docs, workflow_docs
 
@@ -137,8 +139,18 @@ def environment() -> str:
     parts = (ComfyUISettings, CapacitySettings, KeepingSettings)
     inherited = {name for part in parts for name in part.model_fields}
     # What the class says itself comes first.
-    for name in sorted(Settings.model_fields, key=inherited.__contains__):
-        field = Settings.model_fields[name]
+    lines += _of(Settings, sorted(Settings.model_fields, key=inherited.__contains__))
+    lines += ["", "", "# Of a deployment at Modal; read when it is deployed."]
+    lines += _of(DeploymentSettings, DeploymentSettings.model_fields)
+    return "\n".join(lines) + "\n"
+
+
+def _of(settings: type[BaseSettings], names: Iterable[str]) -> list[str]:
+    """Return these settings of a class, as comments."""
+    lines = []
+    prefix = settings.model_config["env_prefix"]
+    for name in names:
+        field = settings.model_fields[name]
         default = field.default
         if default is PydanticUndefined or default is None:
             shown = ""
@@ -148,8 +160,8 @@ def environment() -> str:
             shown = json.dumps(default)  # as it is read from the environment
         else:
             shown = str(default)
-        lines += ["", f"# {field.description}", f"#GENJOBS_{name.upper()}={shown}"]
-    return "\n".join(lines) + "\n"
+        lines += ["", f"# {field.description}", f"#{prefix}{name.upper()}={shown}"]
+    return lines
 
 
 def _with_drawn(name: str, parts: Mapping[str, Callable[[], Sequence[str]]]) -> str:

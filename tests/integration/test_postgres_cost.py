@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 
 from genjobs.adapters.postgres import (
+    PostgresCallLedger,
     PostgresErasureLedger,
     PostgresErasures,
     PostgresIngestLedger,
@@ -34,7 +35,7 @@ from genjobs.adapters.postgres import (
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
-from genjobs.domain.attempts import Beat, Execution, Failed
+from genjobs.domain.attempts import Assignment, Beat, Execution, Failed
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.erasure import Erasing
 from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId
@@ -70,6 +71,7 @@ class OneTransaction:
         self._connection = connection
         self.store = PostgresJobStore(self)  # type: ignore[arg-type]
         self.ledger = PostgresJobLedger(self, Deadlines())  # type: ignore[arg-type]
+        self.calls = PostgresCallLedger(self)  # type: ignore[arg-type]
         self.ingests = PostgresIngestLedger(self, IngestRules())  # type: ignore[arg-type]
         self.retention = PostgresRetention(self, RetentionRules())  # type: ignore[arg-type]
         self.pool = PostgresPoolLedger(self)  # type: ignore[arg-type]
@@ -92,8 +94,12 @@ class OneTransaction:
     async def touched(self) -> dict[str, int]:
         return {row["relname"]: row["touched"] for row in await self.rows(_TOUCHED)}
 
-    async def running(self) -> Execution:
+    async def given(self) -> Assignment:
         [given] = await self.ledger.dispatch(now=NOW, limit=1)
+        return given
+
+    async def running(self) -> Execution:
+        given = await self.given()
         return (await self.ledger.start(given, ExecutionId(uuid4()), now=NOW)).execution
 
     async def claimed(self) -> IngestExecution:
@@ -238,6 +244,9 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
         lambda t, _: t.ledger.reclaim_unstarted(now=LATER, limit=5),
         60,
     ),
+    "note a call": (OneTransaction.given, lambda t, given: t.calls.note(given, "call"), 30),
+    "withdraw": (OneTransaction.given, lambda t, given: t.calls.withdraw(given, now=NOW), 60),
+    "calls": (OneTransaction.given, lambda t, given: t.calls.calls_of([given]), 10),
     "expire": (_nothing, lambda t: t.ledger.expire_queued(now=LATER, limit=5), 400),
     "expire nothing": (_nothing, lambda t: t.ledger.expire_queued(now=NOW, limit=5), 5),
     "prune": (_nothing, lambda t: t.ledger.prune(now=LATER, limit=5), 200),

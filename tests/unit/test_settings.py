@@ -59,7 +59,6 @@ def test_production_refuses_each_embedded_part() -> None:
         "r2_secret_access_key": "secret",
         "dispatch_url": "modal://app/class",
         "comfyui_url": "http://127.0.0.1:8188",
-        "token_keys": ["x" * 32],
     }
     Settings.model_validate(good)
     for name, value in {
@@ -67,11 +66,35 @@ def test_production_refuses_each_embedded_part() -> None:
         "artifacts_url": "file:",
         "dispatch_url": "local://",
         "comfyui_url": "simulator://",
-        "token_keys": [],
         "api_key": "gj_test_key",
     }.items():
         with pytest.raises(ValueError, match="production"):
             Settings.model_validate({**good, name: value})
+
+
+async def test_production_signs_tokens_with_keys_that_it_is_given() -> None:
+    settings = Settings().model_copy(update={"env": Environment.PRODUCTION})
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError, match="token_keys"):
+            Adapters(settings, stack).token_codec()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["modal://", "modal://app", "modal://app/", "modal://a b/C", "modal://app/C/d", "http://x/y"],
+)
+async def test_engine_that_cannot_be_called_is_refused_when_it_is_opened(url: str) -> None:
+    settings = Settings.model_validate({"dispatch_url": url})
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError, match="dispatch_url"):
+            Adapters(settings, stack).caller()
+
+
+async def test_unknown_way_to_dispatch_is_refused_when_it_is_opened() -> None:
+    settings = Settings.model_validate({"dispatch_url": "http://x/y"})
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError, match="dispatch_url"):
+            await Adapters(settings, stack).signals()
 
 
 def test_secrets_do_not_show() -> None:

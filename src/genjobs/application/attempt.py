@@ -39,6 +39,9 @@ class StopReason(StrEnum):
     HUNG = "hung"
     LEASE_LOST = "lease_lost"
     RELEASE = "release"
+    #: The platform takes the attempt away: for a cancel, or to use the machine otherwise. The job's
+    #: row decides which it was.
+    TAKEN = "taken"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +98,8 @@ class Run:
                 return Failed(error=JobError.of(RunTimeout()), timings=self.timings())
             case StopReason.HUNG:
                 return Crashed(error=JobError.of(EngineFailed("ComfyUI made no progress.")))
-            case StopReason.CANCEL:
+            case StopReason.CANCEL | StopReason.TAKEN:
+                # Without a requested cancel the ledger takes it for a release.
                 killed = self.dead_at is not None
                 return Stopped(
                     method=CancelMethod.PROCESS_KILLED if killed else CancelMethod.INTERRUPTED,
@@ -146,3 +150,18 @@ async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, _T]) -> 
         doing.cancel()
         stopping.cancel()
         await asyncio.gather(doing, stopping, return_exceptions=True)
+
+
+async def first_of(*events: asyncio.Event, within: timedelta | None = None) -> None:
+    """Return once one of the events is set, or the time is up."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(
+            waits,
+            timeout=None if within is None else within.total_seconds(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

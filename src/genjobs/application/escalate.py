@@ -20,8 +20,9 @@ from genjobs.domain.ids import job_text
 from genjobs.domain.ports import Clock, Supervision, WorkerControl
 from genjobs.domain.supervision import Patience, SilentCancel, Termination
 
-_BATCH: Final = 20  # each may take seconds; the next tick goes on
+_BATCH: Final = 20  # at once; the next tick goes on
 _LOOKS: Final = 3
+_TERMINATED: Final = Termination.TERMINATED
 _PAUSE: Final = 0.05  # seconds
 _log = structlog.get_logger(__name__)
 
@@ -39,8 +40,11 @@ class EscalateCancels:
         """Return the jobs that were cancelled for it, or queued again."""
         silent = await self.supervision.silent_cancels(now=self.clock.now(), limit=_BATCH)
         done: list[Rescue] = []
-        for cancel in silent:
-            seen = await self._terminate(cancel)
+        # At once: where workers are far away, each may take as long as a tick.
+        ends = await asyncio.gather(*(self._terminate(cancel) for cancel in silent))
+        # Two may share a worker: what one of them saw end is not to be taken for lost by the other.
+        both = sorted(zip(silent, ends, strict=True), key=lambda end: end[1] is not _TERMINATED)
+        for cancel, seen in both:
             _log.warning(
                 "cancel.escalated",
                 job_id=job_text(cancel.execution.job_id),

@@ -70,6 +70,10 @@ class Heart:
                 _log.exception("cancel_notices.crashed")
             await asyncio.sleep(_PAUSE_AFTER_DEFECT.total_seconds())
 
+    def hurry(self) -> None:
+        """Let the next heartbeat come at once: its answer is wanted."""
+        self._hurry.set()
+
     def _heard(self, execution_id: ExecutionId | None) -> None:
         if self._runs and (execution_id is None or execution_id in self._runs):
             self._hurry.set()

@@ -37,8 +37,13 @@ class Ingester:
     #: Jobs at once in this process.
     places: int = 8
 
-    async def run(self, shutdown: asyncio.Event) -> None:
-        """Fetch until ``shutdown`` is set; what is being fetched then is given back, uncounted."""
+    async def run(self, shutdown: asyncio.Event, *, finish: timedelta = timedelta(0)) -> None:
+        """
+        Fetch until ``shutdown`` is set.
+
+        What is being fetched then may take ``finish`` to end, and is given back after it,
+        uncounted.
+        """
         running: set[asyncio.Task[None]] = set()
         stopping = asyncio.create_task(shutdown.wait())
         try:
@@ -56,6 +61,8 @@ class Ingester:
                 waking.cancel()
                 await asyncio.gather(waking, return_exceptions=True)
                 running = {task for task in running if not task.done()}
+            if running and finish:
+                await asyncio.wait(running, timeout=finish.total_seconds())
         finally:
             for task in (stopping, *running):
                 task.cancel()

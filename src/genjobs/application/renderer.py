@@ -59,6 +59,8 @@ class Renderer:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     #: The render that may still go on in an engine that cannot be killed.
     _unsettled: ExecutionId | None = field(default=None, init=False)
+    #: Whether the machine is on its way out: nobody gets its engine any more.
+    _retired: bool = field(default=False, init=False)
     _losses: int = field(default=0, init=False)
 
     @property
@@ -83,7 +85,7 @@ class Renderer:
 
         Raises:
             RenderInterrupted: the attempt was asked to stop while it waited.
-            RendererBusy: its time to wait is over.
+            RendererBusy: its time to wait is over, or the machine is on its way out.
         """
         await self._take(run)
         try:
@@ -118,7 +120,7 @@ class Renderer:
     async def _lock_and_prepare(self) -> None:
         await self._lock.acquire()
         try:
-            while True:
+            while not self._retired:
                 try:
                     if self._unsettled is not None:
                         await self.engine.settle(self._unsettled)
@@ -128,6 +130,7 @@ class Renderer:
                 except EngineFailed as exc:
                     _log.warning("renderer.waiting", reason=exc.message)
                     await asyncio.sleep(_PAUSE.total_seconds())
+            raise RendererBusy
         except BaseException:
             self._lock.release()
             raise
@@ -161,7 +164,7 @@ class Renderer:
             await _cancelled(render)
             await self._clean(run, life)
             if isinstance(exc, DeviceFailed):
-                await self.retirement.retire(exc.code)
+                self._retired = not await self.retirement.retire(exc.code)
             raise
         except asyncio.CancelledError:
             # This process is being taken away, which looks the same for a cancel and for a

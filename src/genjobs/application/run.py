@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from genjobs.application.attempt import Ending, Run, StopReason, unless_stopped, within
+from genjobs.application.attempt import Ending, Run, StopReason, first_of, unless_stopped, within
 from genjobs.application.heart import Heart
 from genjobs.application.recording import PATIENCE, Recorder
 from genjobs.application.renderer import Renderer, RendererBusy
@@ -90,6 +90,9 @@ class RunJob:
         assignment: Assignment,
         shutdown: asyncio.Event,
         on_rendering: Callable[[], None] = _nobody_asks,
+        *,
+        interrupted: asyncio.Event | None = None,
+        call_id: str | None = None,
     ) -> Ending | None:
         """
         Run ``assignment`` and return how it ended; None when another execution has it.
@@ -98,12 +101,16 @@ class RunJob:
         render may go on for a while, an upload is finished, and everything else is given back,
         not charged; all of it within the deadline to stop.
 
+        ``interrupted`` is set when the platform takes this one away, which looks the same for a
+        cancel and for a preemption: a render is stopped first, then the job's row decides.
+        ``call_id`` tells who runs it, in the words of ``WorkerControl``.
+
         Raises:
             Unavailable: the start could not be recorded; the attempt may be started again.
         """
         log = _log.bind(job_id=job_text(assignment.job_id), attempt=assignment.attempt)
         try:
-            started = await self._start(assignment, shutdown)
+            started = await self._start(assignment, shutdown, call_id)
         except StaleAttempt:
             log.info("job.start_refused")
             return None
@@ -113,7 +120,7 @@ class RunJob:
             run.ask_stop(StopReason.CANCEL, self.clock.monotonic())
         ending: Ending | None = None
         async with self.heart.carrying(run):
-            watch = asyncio.create_task(self._watch(shutdown, run))
+            watch = asyncio.create_task(self._watch(shutdown, interrupted or asyncio.Event(), run))
             try:
                 ending = await self._attempt(started, run, on_rendering)
                 await self.recorder.record(run, ending)
@@ -129,7 +136,9 @@ class RunJob:
                 await self.recorder.discard(run)
                 self.signals.wake()
 
-    async def _start(self, assignment: Assignment, shutdown: asyncio.Event) -> StartedJob:
+    async def _start(
+        self, assignment: Assignment, shutdown: asyncio.Event, call_id: str | None
+    ) -> StartedJob:
         """
         Start, again and again: perhaps it was recorded, and only the answer was lost.
 
@@ -140,7 +149,9 @@ class RunJob:
         until = now() + PATIENCE.total_seconds()
         while True:
             try:
-                return await self.ledger.start(assignment, execution_id, now=self.clock.now())
+                return await self.ledger.start(
+                    assignment, execution_id, now=self.clock.now(), call_id=call_id
+                )
             except Unavailable:
                 if shutdown.is_set() or now() >= until:
                     raise
@@ -168,11 +179,11 @@ class RunJob:
         except RenderInterrupted:
             return self._stopped(run)
         except JobFailure as failure:
-            if run.leave.is_set() or run.reason is StopReason.RELEASE:
+            if run.reason in {StopReason.CANCEL, StopReason.TAKEN} and run.dead_at is not None:
+                return self._stopped(run)
+            if run.leave.is_set() or run.reason in {StopReason.RELEASE, StopReason.TAKEN}:
                 return Released()
             if run.reason in {StopReason.DEADLINE, StopReason.HUNG}:  # whatever else went wrong
-                return self._stopped(run)
-            if run.reason is StopReason.CANCEL and run.dead_at is not None:
                 return self._stopped(run)
             if isinstance(failure, EngineFailed) and self._victim(run, epoch):
                 return Released()
@@ -256,13 +267,19 @@ class RunJob:
                 )
                 await asyncio.sleep(_RETRY.total_seconds())
 
-    async def _watch(self, shutdown: asyncio.Event, run: Run) -> None:
-        """Give the attempt up in order once the worker is told to stop."""
-        await shutdown.wait()
+    async def _watch(self, shutdown: asyncio.Event, interrupted: asyncio.Event, run: Run) -> None:
+        """Give the attempt up in order once the worker is told to stop, or it is taken away."""
+        await first_of(shutdown, interrupted)
         whole, render = self.deadlines.stop, self.deadlines.stop_render()
         if run.phase in {Phase.RENDERING, Phase.UPLOADING}:
-            await asyncio.sleep(render.total_seconds())
+            await first_of(interrupted, within=render)
         if run.phase is not Phase.UPLOADING:  # what is rendered is worth storing
-            run.ask_stop(StopReason.RELEASE, self.clock.monotonic())
+            taken = interrupted.is_set()
+            reason = StopReason.TAKEN if taken else StopReason.RELEASE
+            run.ask_stop(reason, self.clock.monotonic())
+        self.heart.hurry()  # it brings a cancel, if that is what it is for
         await asyncio.sleep((whole - render).total_seconds())
+        if run.phase is Phase.UPLOADING and run.reason is StopReason.CANCEL:
+            await shutdown.wait()  # only this attempt was meant, and its cancel came too late
+            await asyncio.sleep(whole.total_seconds())
         run.leave.set()

@@ -3,8 +3,8 @@ Supervise: what time does to jobs, looked after in ticks.
 
 Expire queued jobs, rescue those whose worker or ingest is lost, escalate cancels, adjust the pool,
 recount, prune, sweep. Reads never do this. Any number of supervisors may run at once: every step is
-a compare-and-set in the ledger. Nothing is dispatched here: pull workers ask for themselves, and
-those of this process are woken when a slot or a job has become free.
+a compare-and-set in the ledger. Each tick wakes whoever dispatches: pull workers of this process,
+which else ask for themselves, or whatever calls an engine, for which this is the safety net.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from genjobs.application.purge import PurgeFiles
 from genjobs.application.purge_uploads import PurgeUploads
 from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.sweep import SweepFiles
-from genjobs.domain.attempts import Rescue
+from genjobs.domain.attempts import Assignment, Rescue
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import job_text
 from genjobs.domain.ports import (
@@ -111,8 +111,10 @@ class Supervise:
             "reclaimed", lambda: self.ledger.reclaim_unstarted(now=now, limit=_BATCH)
         )
         # Before the rescue: it would take the job without seeing what becomes of its worker.
-        escalated = self._told("escalated", await self.escalate())
+        taken = await self.escalate()
+        escalated = self._told("escalated", taken)
         await self._add_up(Deeds(escalations=escalated))
+        self._recall(taken)
         rescued = await self._drain(
             "rescued", lambda: self.ledger.rescue_lost(now=now, limit=_BATCH)
         )
@@ -121,8 +123,8 @@ class Supervise:
             "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
         )
         await self._add_up(Deeds(ingest_rescues=ingests_rescued))
-        if expired or reclaimed or escalated or rescued or ingests_rescued:
-            self.signals.wake()
+        # Whatever was lost on the way from other processes is dispatched now.
+        self.signals.wake()
         warm = await self._adjust()
         drift = await self._recount()
         await self._add_up(Deeds(drift=drift))
@@ -159,9 +161,14 @@ class Supervise:
         _log.info("supervisor.tick", **_line(tick))
         return tick
 
-    async def run(self, *, every: timedelta = TICK) -> None:
-        """Tick until cancelled; a database outage is waited out."""
-        while True:
+    async def run(self, *, every: timedelta = TICK, length: timedelta | None = None) -> None:
+        """
+        Tick until cancelled, or for ``length``; a database outage is waited out.
+
+        With a length no tick begins after it: a scheduler starts the next run then.
+        """
+        until = None if length is None else self.clock.monotonic() + length.total_seconds()
+        while until is None or self.clock.monotonic() < until:
             try:
                 await self.tick()
             except Unavailable:
@@ -176,6 +183,7 @@ class Supervise:
         for _ in range(_MAX_BATCHES):
             batch = await step()
             done += self._told(action, batch)
+            self._recall(batch)
             if len(batch) < _BATCH:
                 break
         return done
@@ -193,6 +201,15 @@ class Supervise:
     async def _adjust(self) -> int | None:
         decision = None if self.adjust is None else await self.adjust()
         return None if decision is None else decision.settings.min_containers
+
+    def _recall(self, batch: Sequence[Rescue]) -> None:
+        """Have calls cancelled that would only find that another attempt has their job."""
+        self.signals.recall(
+            [
+                Assignment(owner=rescue.owner, job_id=rescue.job_id, attempt=rescue.attempt)
+                for rescue in batch
+            ]
+        )
 
     async def _recount(self) -> int:
         drift = 0

@@ -19,14 +19,10 @@ from genjobs.application.create_upload import CreateUpload
 from genjobs.application.denials import Denials
 from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.genjobs import Genjobs
-from genjobs.application.heart import Heart
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
-from genjobs.application.recording import Recorder
-from genjobs.application.renderer import Renderer
-from genjobs.application.run import RunJob
 from genjobs.application.submit import SubmitJob
 from genjobs.application.uploaded_media import FindUploads
 from genjobs.application.usage import GetUsage
@@ -40,9 +36,10 @@ from genjobs.bootstrap.capacity import build_adjuster, build_preview
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
 from genjobs.bootstrap.supervising import build_supervisor
+from genjobs.bootstrap.working import build_pushed_worker, build_worker
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
-from genjobs.gpu.keeping import LocalRetirement
+from genjobs.gpu.pushed import PushedWorker
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
 
@@ -50,6 +47,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from genjobs.api.context import ApiContext
+    from genjobs.application.supervise import Supervise
 
 __all__ = [
     "Adapters",
@@ -64,6 +62,7 @@ __all__ = [
     "build_genjobs",
     "build_ingester",
     "build_preview",
+    "build_pushed_worker",
     "build_supervisor",
     "build_worker",
     "load_settings",
@@ -71,6 +70,8 @@ __all__ = [
     "open_administration",
     "open_genjobs",
     "open_ingester",
+    "open_pushed_worker",
+    "open_supervisor",
     "open_worker",
     "prepare_database",
     "version",
@@ -97,7 +98,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             artifacts=artifacts,
             clock=clock,
             ids=adapters.ids(),
-            signals=adapters.signals(),
+            signals=await adapters.signals(),
             catalogues=Catalogues(adapters.catalogue(), tenants, clock),
             denials=Denials(clock),
             deadlines=adapters.settings.deadlines(),
@@ -110,7 +111,9 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         get_job=get_job,
         get_output=GetOutput(get_job=get_job),
         list_jobs=ListJobs(jobs=jobs, signer=signer),
-        cancel_job=CancelJob(jobs=jobs, clock=clock, signals=adapters.signals(), signer=signer),
+        cancel_job=CancelJob(
+            jobs=jobs, clock=clock, signals=await adapters.signals(), signer=signer
+        ),
         create_upload=CreateUpload(
             uploads=uploads,
             artifacts=artifacts,
@@ -131,45 +134,6 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
     )
 
 
-async def build_worker(adapters: Adapters) -> PullWorker:
-    """Return a worker that pulls jobs and renders them."""
-    ledger, engine, clock = await adapters.ledger(), await adapters.engine(), adapters.clock()
-    keeper, artifacts = await adapters.keeper(), await adapters.artifacts()
-    deadlines = adapters.settings.deadlines()
-    retirement = LocalRetirement(keeper=keeper)
-    return PullWorker(
-        ledger=ledger,
-        engine=engine,
-        keeper=keeper,
-        signals=adapters.signals(),
-        clock=clock,
-        retired=retirement.retired,
-        places=adapters.settings.worker_places,
-        run_job=RunJob(
-            ledger=ledger,
-            artifacts=artifacts,
-            engine=engine,
-            probe=adapters.probe(),
-            clock=clock,
-            ids=adapters.ids(),
-            signals=adapters.signals(),
-            catalogue=adapters.catalogue(),
-            deadlines=deadlines,
-            heart=Heart(
-                ledger=ledger, clock=clock, notices=await adapters.notices(), deadlines=deadlines
-            ),
-            renderer=Renderer(
-                engine=engine,
-                keeper=keeper,
-                retirement=retirement,
-                clock=clock,
-                deadlines=deadlines,
-            ),
-            recorder=Recorder(ledger=ledger, artifacts=artifacts, engine=engine, clock=clock),
-        ),
-    )
-
-
 async def build_ingester(adapters: Adapters) -> Ingester:
     """Return what fetches media named by URL."""
     ingests, settings = await adapters.ingests(), adapters.settings
@@ -177,14 +141,14 @@ async def build_ingester(adapters: Adapters) -> Ingester:
         ingests=ingests,
         clock=adapters.clock(),
         ids=adapters.ids(),
-        signals=adapters.signals(),
+        signals=await adapters.signals(),
         ingest=IngestMedia(
             ingests=ingests,
             artifacts=await adapters.artifacts(),
             fetcher=adapters.fetcher(),
             check=CheckMedia(inspector=await adapters.inspector()),
             clock=adapters.clock(),
-            signals=adapters.signals(),
+            signals=await adapters.signals(),
             rules=settings.ingest_rules(),
             limit=settings.max_media_bytes,
         ),
@@ -250,6 +214,29 @@ async def open_worker(
     async with open_adapters(settings or load_settings(), adapters) as opened:
         opened.worker_is_alone = alone
         yield await build_worker(opened)
+
+
+@asynccontextmanager
+async def open_pushed_worker(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[PushedWorker]:
+    """Open a worker that is called, its engine ready; leaving gives back what it has."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        worker = await build_pushed_worker(opened)
+        try:
+            await worker.open()
+            yield worker
+        finally:
+            await worker.close()
+
+
+@asynccontextmanager
+async def open_supervisor(
+    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+) -> AsyncIterator[Supervise]:
+    """Open the part of a process that supervises."""
+    async with open_adapters(settings or load_settings(), adapters) as opened:
+        yield await build_supervisor(opened)
 
 
 @asynccontextmanager

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from genjobs.bootstrap.catalogue import node_catalogue
-from genjobs.bootstrap.database import DatabaseAdapters
+from genjobs.bootstrap.dispatching import DispatchAdapters
 from genjobs.bootstrap.engine import EngineAdapters
 from genjobs.domain.catalogue import NodeCatalogue
 from genjobs.domain.errors import ConfigurationError
+from genjobs.settings import Environment
 
 if TYPE_CHECKING:
     from genjobs.adapters.local.artifact_store import DirectoryArtifactStore
@@ -24,23 +25,21 @@ if TYPE_CHECKING:
         MediaInspector,
         MediaProbe,
         PoolControl,
-        Signals,
         SignedFiles,
         TokenCodec,
         UrlFetcher,
-        WorkerControl,
     )
 
 _T = TypeVar("_T")
 _LOCAL_URL = "http://127.0.0.1:8000"
 
 
-class Adapters(DatabaseAdapters, EngineAdapters):
+class Adapters(DispatchAdapters, EngineAdapters):
     """
     Opens what the settings name, each thing once; leaving the context closes all of it.
 
     A subclass that returns something else for a port is how tests and other deployments differ.
-    What the database holds is in the class that this one extends.
+    What the database holds, and how jobs reach workers, is in the classes that this one extends.
     """
 
     # -- system -------------------------------------------------------------------------------
@@ -50,12 +49,6 @@ class Adapters(DatabaseAdapters, EngineAdapters):
         from genjobs.adapters.system import SystemIds
 
         return self._once("ids", SystemIds)
-
-    def signals(self) -> Signals:
-        """Return this process's wake-ups."""
-        from genjobs.adapters.local.signals import LocalSignals
-
-        return self._once("signals", LocalSignals)
 
     def probe(self) -> MediaProbe:
         """Return what looks into pictures."""
@@ -86,12 +79,6 @@ class Adapters(DatabaseAdapters, EngineAdapters):
     def catalogue(self) -> NodeCatalogue:
         """Return the node classes that workflows may use."""
         return self._once("catalogue", lambda: node_catalogue(self.settings))
-
-    def workers(self) -> WorkerControl:
-        """Return what ends workers that do not answer."""
-        from genjobs.adapters.local.processes import LocalWorkerControl
-
-        return self._once("workers", LocalWorkerControl)
 
     def pool(self) -> PoolControl | None:
         """Return what scales the pool of workers; None where they come by themselves."""
@@ -147,6 +134,9 @@ class Adapters(DatabaseAdapters, EngineAdapters):
         def make() -> JwtCodec:
             settings = self.settings
             known = [key.get_secret_value() for key in settings.token_keys]
+            if not known and settings.env is Environment.PRODUCTION:
+                # Asked of those who sign and read tokens only: workers have no business with keys.
+                raise ConfigurationError("production needs token_keys")
             if not known:
                 path = settings.data_directory / "token-key"
                 known = [load_or_create_secret(path, lambda: secrets.token_urlsafe(48))]

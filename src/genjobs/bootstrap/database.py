@@ -82,7 +82,9 @@ class DatabaseAdapters(Opened):
         from genjobs.adapters.postgres import PostgresJobLedger
 
         pool = await self._worker_pool()
-        call_id = own_call_id(alone=self.worker_is_alone)
+        # Where workers are called, each attempt says who runs it.
+        pulled = self.settings.dispatch_url.startswith("local:")
+        call_id = own_call_id(alone=self.worker_is_alone) if pulled else None
         return self._once(
             "ledger", lambda: PostgresJobLedger(pool, self.settings.deadlines(), call_id)
         )

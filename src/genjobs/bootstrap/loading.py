@@ -27,5 +27,8 @@ def load_settings() -> Settings:
 
 
 def version() -> str:
-    """Return the installed version of genjobs."""
-    return importlib.metadata.version("genjobs")
+    """Return the installed version of genjobs; ``source`` where only its files were copied to."""
+    try:
+        return importlib.metadata.version("genjobs")
+    except importlib.metadata.PackageNotFoundError:
+        return "source"

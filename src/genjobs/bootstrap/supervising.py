@@ -44,5 +44,5 @@ async def build_supervisor(adapters: Adapters) -> Supervise:
         purge_uploads=PurgeUploads(uploads=uploads, artifacts=artifacts),
         adjust=await build_adjuster(adapters),
         clock=clock,
-        signals=adapters.signals(),
+        signals=await adapters.signals(),
     )

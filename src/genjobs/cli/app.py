@@ -178,9 +178,9 @@ def demo(
 @db.command("upgrade")
 def db_upgrade() -> None:
     """Bring the database to this version; several may run this at once."""
-    from genjobs.cli import serving
+    from genjobs.bootstrap import containers
 
-    run(serving.upgrade(load_settings()))
+    run(containers.upgrade(load_settings()))
 
 
 @db.command("check")

@@ -111,7 +111,7 @@ async def _beside(
     if ingester:
         fetch = await bootstrap.build_ingester(adapters)
         group.create_task(fetch.run(stop))
-    if worker:
+    if worker and not adapters.pushes:  # else workers are called elsewhere
         pull = await bootstrap.build_worker(adapters)
         group.create_task(pull.run(stop))
     if not supervisor:
@@ -125,7 +125,12 @@ async def work(settings: Settings, adapters: AdaptersFactory = Adapters) -> int:
     Run a worker until told to stop; its jobs are then finished or given back.
 
     Return the exit code: 0, or ``RETIRED`` when its machine must not be used as it is.
+
+    Raises:
+        ConfigurationError: workers do not pull here, they are called.
     """
+    if not settings.dispatch_url.startswith("local:"):
+        raise ConfigurationError("a worker pulls only with GENJOBS_DISPATCH_URL=local://")
     async with stopping() as stop, bootstrap.open_worker(settings, adapters, alone=True) as pull:
         await pull.run(stop)
         return RETIRED if pull.retired.is_set() else 0
@@ -135,17 +140,6 @@ async def ingest(settings: Settings) -> None:
     """Fetch media until told to stop; what is being fetched then is given back."""
     async with stopping() as stop, bootstrap.open_ingester(settings) as fetch:
         await fetch.run(stop)
-
-
-async def upgrade(settings: Settings) -> None:
-    """Migrate the database; the embedded one is migrated by being opened."""
-    async with bootstrap.open_adapters(settings) as adapters:
-        urls = await adapters.database_urls()
-        if settings.embedded_database:
-            return
-        if urls.owner is None:
-            raise ConfigurationError("GENJOBS_OWNER_DATABASE_URL is needed to migrate")
-        await bootstrap.prepare_database(settings, urls.owner)
 
 
 async def check_database(settings: Settings) -> None:

@@ -132,7 +132,9 @@ TRANSITIONS: Final = (
     _step(_Q, JobEvent.INPUTS_READY, _Q, "all inputs are stored: the job becomes eligible"),
     _step(_Q, JobEvent.INPUTS_FAILED, _FAILED, "an input was refused or not obtainable"),
     _step(_Q, JobEvent.DISPATCHED, _Q, "attempt n+1 takes a slot of the dispatch window"),
-    _step(_Q, JobEvent.START_MISSED, _Q, "no worker came in time: slot freed, not charged"),
+    _step(
+        _Q, JobEvent.START_MISSED, _Q, "no worker came in time, or none can be called: not charged"
+    ),
     _step(_Q, JobEvent.STARTED, _R, "a worker starts the dispatched attempt, once"),
     _step(_Q, JobEvent.QUEUE_EXPIRED, _FAILED, "queue deadline passed: queue_timeout"),
     _step(_Q, JobEvent.DEQUEUED, _CANCELLED, "cancelled before a worker started it"),

@@ -53,11 +53,12 @@ class LocalRetirement:
     #: Set when the worker shall take no more jobs.
     retired: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def retire(self, reason: str) -> None:
+    async def retire(self, reason: str) -> bool:
         """See the port."""
         if self.keeper.owned:
             _log.error("worker.engine_renewed", reason=reason)
             await self.keeper.kill(self.keeper.life)
-        else:
-            _log.error("worker.retired", reason=reason)
-            self.retired.set()
+            return True
+        _log.error("worker.retired", reason=reason)
+        self.retired.set()
+        return False

@@ -25,7 +25,9 @@ class Places:
         """Whether a job may be taken."""
         return self._loading is None and len(self._tasks) < self._most
 
-    def start(self, work: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]) -> None:
+    def start(
+        self, work: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
+    ) -> asyncio.Task[None]:
         """Run a job; ``work`` gets what it must call when the job has the renderer."""
 
         def loaded() -> None:
@@ -42,6 +44,7 @@ class Places:
         self._loading = task
         self._tasks.add(task)
         task.add_done_callback(ended)
+        return task
 
     async def changed(self) -> None:
         """Return once a job has got the renderer or has ended, since this last returned."""

@@ -2,6 +2,7 @@
 Settings: the only reader of the environment (``GENJOBS_*``, and ``.env`` in the working folder).
 
 Each value is documented here and in ``.env.example``; choosing adapters by them is bootstrap's.
+What is deployed at Modal is in ``deployment``.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     r2_secret_access_key: SecretStr | None = Field(
         None, description="Secret access key of the store's token, for r2://"
     )
-    dispatch_url: str = Field("local://", description="local:// for pull workers")
+    dispatch_url: str = Field(
+        "local://", description="local:// for workers that pull, or modal://<app>/<class>"
+    )
     node_catalogue: Path | None = Field(
         None,
         description="JSON file with reviewed node classes to allow besides the shipped ones, and "
@@ -180,8 +183,7 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
             raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
         if self.comfyui_command is not None and self.comfyui_url.startswith("simulator:"):
             raise ValueError("comfyui_command needs a comfyui_url of the form http://host:port")
-        embedded = self.embedded_database
-        if not embedded and self.worker_database_url is None:
+        if not self.embedded_database and self.worker_database_url is None:
             raise ValueError("worker_database_url is needed when database_url is not embedded://")
         if self.artifacts_url.startswith("r2:") and not (
             self.r2_access_key_id and self.r2_secret_access_key
@@ -206,8 +208,6 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
             raise ValueError(f"production refuses the embedded {', '.join(refused)}")
         if self.api_key is not None:
             raise ValueError("production refuses api_key; make keys with `genjobs keys create`")
-        if not self.token_keys:
-            raise ValueError("production needs token_keys")
 
     @property
     def embedded_database(self) -> bool:

@@ -31,6 +31,7 @@ from genjobs.testing.memory_administration import (
     MemoryTenantAdministration,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_calls import MemoryCaller, MemoryCallLedger
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
@@ -51,6 +52,8 @@ __all__ = [
     "Harness",
     "HeadInspector",
     "MemoryArtifactStore",
+    "MemoryCallLedger",
+    "MemoryCaller",
     "MemoryCancelNotices",
     "MemoryCredentialAdministration",
     "MemoryErasureLedger",

@@ -12,7 +12,6 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from genjobs import bootstrap
-from genjobs.adapters.local.signals import LocalSignals
 from genjobs.api.app import create_app
 from genjobs.api.context import ApiContext
 from genjobs.application.genjobs import Genjobs
@@ -33,6 +32,7 @@ from genjobs.testing.memory_access import (
     a_key_text,
 )
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
+from genjobs.testing.memory_calls import MemoryCaller, MemoryCallLedger
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
@@ -82,7 +82,7 @@ class FakeAdapters(Adapters):
         self.fake_keeper = ScriptedKeeper(self.fake_engine, self.fake_clock)
         self.fake_web = MemoryUrlFetcher(UrlPolicy(ports=frozenset(settings.fetch_ports)))
         self.fake_inspector = HeadInspector(settings.media_limits())
-        self._signals = LocalSignals()
+        self.fake_caller = MemoryCaller()
         self._ids = SequentialIds()
 
     def clock(self) -> Clock:
@@ -92,10 +92,6 @@ class FakeAdapters(Adapters):
     def ids(self) -> IdSource:
         """Return ids that count."""
         return self._ids
-
-    def signals(self) -> LocalSignals:
-        """Return real wake-ups."""
-        return self._signals
 
     def probe(self) -> MediaProbe:
         """Return a probe that sees no sizes."""
@@ -140,6 +136,14 @@ class FakeAdapters(Adapters):
     async def upload_ledger(self) -> MemoryUploadLedger:
         """Return the uploads in memory, for supervisors."""
         return MemoryUploadLedger(self.fake_jobs)
+
+    async def calls(self) -> MemoryCallLedger:
+        """Return the calls in memory."""
+        return MemoryCallLedger(self.fake_jobs)
+
+    def caller(self) -> MemoryCaller:
+        """Return an engine that can be called."""
+        return self.fake_caller
 
     def workers(self) -> MemoryWorkerControl:
         """Return workers that only pretend to be processes."""
@@ -215,6 +219,8 @@ class Harness:
     ingester: Ingester
     workers: MemoryWorkerControl
     pool: MemoryPoolControl
+    #: Called with a ``dispatch_url`` of ``modal://``.
+    caller: MemoryCaller
 
     async def run_one(self) -> bool:
         """Run the next waiting job to its end; return whether there was one."""
@@ -271,4 +277,5 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
             ingester=await bootstrap.build_ingester(adapters),
             workers=adapters.fake_workers,
             pool=adapters.fake_pool,
+            caller=adapters.fake_caller,
         )

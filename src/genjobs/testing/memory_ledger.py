@@ -82,7 +82,8 @@ class MemoryJobLedger:
             raise StaleAttempt
         if slot.execution_id is None:
             slot.execution_id, slot.start_deadline = execution_id, None
-            slot.call_id = call_id
+            if call_id is not None:
+                slot.call_id = row.call_ids[slot.attempt] = call_id
             slot.lease_expires_at = now + self._jobs.deadlines.lease
             times = self._jobs.times_of(row.job.id, slot.attempt)
             times.waited = (now - times.dispatched_at).total_seconds()

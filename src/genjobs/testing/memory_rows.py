@@ -131,6 +131,8 @@ class Row:
     inputs_purged_at: datetime | None = None
     purge_taken_until: datetime | None = None
     slot: Slot | None = None
+    #: Attempts to what their calls are named.
+    call_ids: dict[int, str] = field(default_factory=dict)
     #: Attempt and execution to how it ended, for repeats after a lost answer.
     ended: dict[tuple[int, ExecutionId], str] = field(default_factory=dict)
 

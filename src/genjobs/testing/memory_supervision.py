@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from genjobs.domain.artifacts import ArtifactKey
 from genjobs.domain.attempts import Execution, Rescue
+from genjobs.domain.calls import worker_of
 from genjobs.domain.errors import Unavailable
 from genjobs.domain.job import CancelMethod
 from genjobs.domain.lifecycle import JobEvent, Phase
@@ -93,8 +94,8 @@ class MemorySupervision:
             if slot is None or slot.execution_id is None:
                 continue
             its_own = slot.execution_id == execution.execution_id
-            beside = seen is not Termination.UNKNOWN and slot.call_id == silent.call_id
-            if not its_own and not (beside and silent.call_id is not None):
+            beside = _is_beside(slot.call_id, silent.call_id, seen)
+            if not its_own and not beside:
                 continue
             if seen is not Termination.TERMINATED:
                 lose(row, now, self._jobs.deadlines)
@@ -142,6 +143,13 @@ class MemorySupervision:
         ingest = row.ingest
         claimed = ingest is not None and ingest.execution_id and ingest.claim == file.claim
         return file.key in named or runs or bool(claimed)
+
+
+def _is_beside(one: str | None, other: str | None, seen: Termination) -> bool:
+    """Whether what was seen of the worker of ``other`` is so for ``one`` as well."""
+    if one is None or other is None or seen is Termination.UNKNOWN:
+        return False
+    return worker_of(one) == worker_of(other) if seen is Termination.TERMINATED else one == other
 
 
 class MemoryWorkerControl:

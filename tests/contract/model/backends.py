@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from genjobs.adapters.postgres import (
+    PostgresCallLedger,
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
@@ -20,9 +21,17 @@ from genjobs.adapters.postgres import (
 )
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.domain.ids import JobId, TenantId
-from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, RetentionLedger, TenantDirectory
+from genjobs.domain.ports import (
+    CallLedger,
+    IngestLedger,
+    JobLedger,
+    JobStore,
+    RetentionLedger,
+    TenantDirectory,
+)
 from genjobs.domain.retention import RetentionRules
 from genjobs.testing import (
+    MemoryCallLedger,
     MemoryIngestLedger,
     MemoryJobLedger,
     MemoryJobs,
@@ -70,6 +79,7 @@ class MemoryBackend:
     forgets_users = False
     store: JobStore
     ledger: JobLedger
+    calls: CallLedger
     ingests: IngestLedger
     retention: RetentionLedger
     directory: TenantDirectory
@@ -88,6 +98,7 @@ class MemoryBackend:
                 self._jobs.tenants.set_plan(tenant, name, **changes)
         self.store = MemoryJobStore(self._jobs)
         self.ledger = MemoryJobLedger(self._jobs)
+        self.calls = MemoryCallLedger(self._jobs)
         self.ingests = MemoryIngestLedger(self._jobs, INGEST)
         self.retention = MemoryRetention(self._jobs)
         self.directory = MemoryTenantDirectory(self._jobs)
@@ -127,6 +138,7 @@ class PostgresBackend:
         self._stack.push_async_callback(self._admin.close)
         self.store: JobStore = PostgresJobStore(api, DEFAULTS)
         self.ledger: JobLedger = PostgresJobLedger(worker, DEADLINES)
+        self.calls: CallLedger = PostgresCallLedger(worker)
         self.ingests: IngestLedger = PostgresIngestLedger(worker, INGEST)
         self.retention: RetentionLedger = PostgresRetention(worker, RetentionRules())
         self.directory: TenantDirectory = PostgresTenantDirectory(api, DEFAULTS)

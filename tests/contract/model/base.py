@@ -21,7 +21,14 @@ from genjobs.domain.ingests import Ingest
 from genjobs.domain.job import Idempotency, Job, NewJob
 from genjobs.domain.lifecycle import FINAL
 from genjobs.domain.plans import Used
-from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, RetentionLedger, TenantDirectory
+from genjobs.domain.ports import (
+    CallLedger,
+    IngestLedger,
+    JobLedger,
+    JobStore,
+    RetentionLedger,
+    TenantDirectory,
+)
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing.clock import BEGINNING, SequentialIds
 from tests.contract.model.plain_jobs import WINDOW, JobRow
@@ -38,6 +45,7 @@ class Backend(Protocol):
 
     store: JobStore
     ledger: JobLedger
+    calls: CallLedger
     ingests: IngestLedger
     retention: RetentionLedger
     directory: TenantDirectory

@@ -115,6 +115,15 @@ class PlainModel(PlainIngest):
             slot.update(execution=execution, start=None, lease=self.now + DEADLINES.lease)
         return bool(slot["execution"] == execution)
 
+    def withdraw(self, job: JobRow | None, attempt: int) -> bool:
+        """Say whether an attempt that nobody has started is taken back."""
+        slot = job and job["slot"]
+        if not job or not slot or job["attempt"] != attempt or slot["execution"]:
+            return False
+        self._step(job, JobEvent.START_MISSED)
+        job["slot"] = None
+        return True
+
     def holds(self, job: JobRow | None, attempt: int, execution: ExecutionId) -> bool:
         slot = job and job["slot"]
         return bool(job and slot and (job["attempt"], slot["execution"]) == (attempt, execution))

@@ -49,6 +49,19 @@ class WorkRules(MachineBase):
             execution = which.of(self.executions).execution_id
         self._start(given, execution)
 
+    @precondition(lambda self: self.assignments)
+    @rule(which=picks, shift=st.sampled_from((0, 0, 0, 1, -1)), foreign=st.booleans())
+    def withdraw(self, which: Pick, shift: int, foreign: bool) -> None:
+        given = which.of(self.assignments)
+        given = dataclasses.replace(given, attempt=given.attempt + shift)
+        job: JobRow | None = self.model.jobs[given.job_id]
+        if foreign:
+            other = self.tenants[given.owner.tenant_id == self.tenants[0]]
+            owner = dataclasses.replace(given.owner, tenant_id=other)
+            given, job = dataclasses.replace(given, owner=owner), None
+        expected = self.model.withdraw(job, given.attempt)
+        assert self.run(self.backend.calls.withdraw(given, now=self.model.now)) is expected
+
     def _start(self, given: Assignment, execution: ExecutionId) -> None:
         job = self.model.jobs[given.job_id]
         expected = self.model.start(job, given.attempt, execution)

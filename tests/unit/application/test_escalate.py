@@ -83,3 +83,20 @@ async def test_worker_that_answers_in_time_is_left_alone(harness: Harness) -> No
 
     assert harness.workers.running == {"w"}
     assert (await _read(harness, job)).status is JobStatus.RUNNING
+
+
+async def test_two_cancels_of_one_worker_are_both_told_that_it_was_ended(harness: Harness) -> None:
+    harness.workers.running.add("w")
+    first = await _silent(harness, "w")
+    owner = harness.genjobs.owner("u_2")
+    second = await harness.genjobs.submit(owner, Submission(workflow=a_workflow()))
+    now = harness.clock.now()
+    [given] = await harness.ledger.dispatch(now=now, limit=1)
+    await harness.ledger.start(given, ExecutionId(uuid4()), now=now, call_id="w")
+    await harness.genjobs.cancel(harness.genjobs.reach("u_2"), second.id)
+    await harness.supervise_for(_SILENCE)
+
+    for job, user in ((first, "u_1"), (second, "u_2")):
+        view = await harness.genjobs.get(harness.genjobs.reach(user), job.id)
+        assert view.job.cancellation is not None
+        assert view.job.cancellation.method is CancelMethod.CONTAINER_TERMINATED

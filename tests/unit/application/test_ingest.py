@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,8 @@ from genjobs.domain.ids import ExecutionId
 from genjobs.domain.ingests import IngestExecution
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobStatus
-from genjobs.testing import Harness, a_workflow, open_harness, png_bytes
+from genjobs.domain.url_policy import UrlPolicy
+from genjobs.testing import Harness, MemoryUrlFetcher, a_workflow, open_harness, png_bytes
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 
 URL = "https://example.com/photo.png?signature=secret"
@@ -405,3 +407,43 @@ async def test_inline_media_are_looked_into_at_submit(harness: Harness) -> None:
         await submit(harness, InlineMedia(name="a.png", content=MP3))
     assert caught.value.pointer == "/media/0/data"
     assert list(harness.artifacts.files) == []
+
+
+class SlowWeb(MemoryUrlFetcher):
+    """Hands files over once it may."""
+
+    def __init__(self, policy: UrlPolicy) -> None:
+        super().__init__(policy)
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+
+    async def fetch(self, url: str, *, into: Path, limit: int) -> int:
+        self.asked.set()
+        await self.may.wait()
+        return await super().fetch(url, into=into, limit=limit)
+
+
+@pytest.mark.parametrize("enough", [True, False])
+async def test_told_to_stop_it_takes_nothing_more_and_may_finish_what_it_has(
+    harness: Harness, enough: bool
+) -> None:
+    web = SlowWeb(UrlPolicy())
+    web.files[URL] = harness.web.files[URL] = png_bytes()
+    ingest = dataclasses.replace(harness.ingester.ingest, fetcher=web)
+    ingester = dataclasses.replace(harness.ingester, ingest=ingest)
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    shutdown = asyncio.Event()
+    running = asyncio.create_task(ingester.run(shutdown, finish=timedelta(seconds=0.2)))
+    await asyncio.wait_for(web.asked.wait(), 5)
+    shutdown.set()
+    await asyncio.sleep(0.05)
+    later = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    if enough:
+        web.may.set()
+    await asyncio.wait_for(running, 5)
+
+    assert (await read(harness, job)).eligible is enough
+    assert not (await read(harness, later)).eligible
+    row = harness.jobs.rows[job.id]
+    if not enough:  # given back, uncounted
+        assert row.ingest is not None
+        assert (row.ingest.execution_id, row.ingest.tries) == (None, 0)

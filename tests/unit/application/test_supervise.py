@@ -127,3 +127,21 @@ async def test_store_that_hangs_does_not_hold_up_the_tick(
         tick = await hurried.tick()
     assert (tick.erased, tick.purged.jobs, tick.swept) == (0, 0, 0)
     assert len(harness.jobs.rows) == 1
+
+
+async def test_run_with_a_length_begins_no_tick_after_it(harness: Harness) -> None:
+    ticks = 0
+
+    async def ticking() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+            harness.clock.advance(timedelta(seconds=5))
+
+    passing = asyncio.create_task(ticking())
+    async with asyncio.timeout(10):
+        await harness.supervisor.run(every=timedelta(seconds=0.02), length=timedelta(seconds=55))
+    passing.cancel()
+    assert ticks >= 11
+    assert (await harness.supervisor.tick()).overview.last_tick_seconds is not None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+
+from genjobs.domain.attempts import Assignment
 
 
 class LocalSignals:
@@ -16,6 +19,9 @@ class LocalSignals:
         # Those who wait hold this event; those who come later wait for the next one.
         woken, self._woken = self._woken, asyncio.Event()
         woken.set()
+
+    def recall(self, attempts: Sequence[Assignment]) -> None:
+        """Do nothing: workers that pull hear of it in the answer to a heartbeat."""
 
     async def wait(self, seconds: float) -> None:
         """Return on the next wake, or after ``seconds``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genjobs.adapters.postgres.access import PostgresKeyDirectory, PostgresTenantDirectory
+from genjobs.adapters.postgres.call_ledger import PostgresCallLedger
 from genjobs.adapters.postgres.erasures import PostgresErasureLedger, PostgresErasures
 from genjobs.adapters.postgres.ingest_ledger import PostgresIngestLedger
 from genjobs.adapters.postgres.job_ledger import PostgresJobLedger
@@ -22,6 +23,7 @@ from genjobs.adapters.postgres.uploads import PostgresUploadLedger, PostgresUplo
 __all__ = [
     "HeartbeatOnly",
     "Pool",
+    "PostgresCallLedger",
     "PostgresCancelNotices",
     "PostgresErasureLedger",
     "PostgresErasures",

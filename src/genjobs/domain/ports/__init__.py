@@ -32,6 +32,7 @@ from genjobs.domain.ports.care import (
     EngineKeeper,
     Retirement,
 )
+from genjobs.domain.ports.dispatch import Caller, CallLedger
 from genjobs.domain.ports.engine import (
     EngineFile,
     Rendered,
@@ -80,6 +81,8 @@ from genjobs.domain.ports.uploads import (
 __all__ = [
     "ArtifactStore",
     "Authenticator",
+    "CallLedger",
+    "Caller",
     "CancelNotices",
     "Clock",
     "CredentialAdministration",

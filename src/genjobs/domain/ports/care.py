@@ -45,8 +45,12 @@ class EngineKeeper(Protocol):
 class Retirement(Protocol):
     """Takes a machine whose device is broken out of the pool."""
 
-    async def retire(self, reason: str) -> None:
-        """See to it that no other job meets this engine as it is; return without waiting long."""
+    async def retire(self, reason: str) -> bool:
+        """
+        See to it that no other job meets this engine as it is; return without waiting long.
+
+        Return whether the engine may be used again here, being a new one by then.
+        """
 
 
 class CancelNotices(Protocol):

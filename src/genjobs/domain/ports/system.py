@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from genjobs.domain.attempts import Assignment
 from genjobs.domain.tenancy import Principal
 
 
@@ -46,10 +48,18 @@ class Authenticator(Protocol):
 
 
 class Signals(Protocol):
-    """Wakes what waits for jobs, in this process; a lost wake-up only costs a polling interval."""
+    """
+    Word to those who take jobs or run them; what is lost of it only costs a polling interval.
+
+    Workers that wait in this process are woken. An engine that has to be called is called, which
+    goes on after the method has returned.
+    """
 
     def wake(self) -> None:
-        """Tell every waiter that a job may have become eligible or a slot free."""
+        """Tell that a job may have become eligible or a slot free."""
+
+    def recall(self, attempts: Sequence[Assignment]) -> None:
+        """Tell that these attempts shall not go on, so that their calls may be cancelled."""
 
     async def wait(self, seconds: float) -> None:
         """Return on the next wake, or after ``seconds``."""

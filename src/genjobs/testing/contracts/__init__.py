@@ -21,6 +21,12 @@ from genjobs.testing.contracts.artifact_store import (
     ArtifactOutageContract,
     ArtifactStoreContract,
 )
+from genjobs.testing.contracts.calls import (
+    CallerContract,
+    CallLedgerContract,
+    CallsBackend,
+    Platform,
+)
 from genjobs.testing.contracts.care import CancelNoticesContract, EngineKeeperContract
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
@@ -87,6 +93,9 @@ __all__ = [
     "ArtifactOutageContract",
     "ArtifactStoreContract",
     "AuthenticatorContract",
+    "CallLedgerContract",
+    "CallerContract",
+    "CallsBackend",
     "CancelNoticesContract",
     "ClockContract",
     "ControlledWorkers",
@@ -113,6 +122,7 @@ __all__ = [
     "MediaInspectorContract",
     "MediaProbeContract",
     "PlansContract",
+    "Platform",
     "PoolBackend",
     "PoolControlContract",
     "PoolLedgerContract",

@@ -164,6 +164,25 @@ class SilentCancelsContract:
                 assert (await jobs.read(neighbour)).status is JobStatus.QUEUED
             assert (await jobs.read(stranger)).status is JobStatus.RUNNING
 
+    @pytest.mark.parametrize("seen", [Termination.TERMINATED, Termination.GONE])
+    async def test_neighbours_with_calls_of_their_own_share_the_end_of_their_worker_only(
+        self, jobs: SupervisionBackend, seen: Termination
+    ) -> None:
+        job = await jobs.submitted()
+        await start(jobs, call_id="worker-1#call-1")
+        beside, elsewhere = await jobs.submitted(), await jobs.submitted()
+        await start(jobs, call_id="worker-1#call-2")
+        await start(jobs, call_id="worker-2#call-3")
+        await jobs.store.request_cancel(reach_of(job.owner), job.id, now=NOW)
+        [silent] = await jobs.supervision.silent_cancels(now=SILENT, limit=9)
+        ended = await jobs.supervision.end_silent(silent, seen, now=SILENT)
+
+        shared = seen is Termination.TERMINATED
+        assert {rescue.job_id for rescue in ended} == {job.id} | ({beside.id} if shared else set())
+        left = JobStatus.QUEUED if shared else JobStatus.RUNNING
+        assert (await jobs.read(beside)).status is left
+        assert (await jobs.read(elsewhere)).status is JobStatus.RUNNING
+
     async def test_neighbours_stay_when_nothing_was_seen_of_the_worker(
         self, jobs: SupervisionBackend
     ) -> None:

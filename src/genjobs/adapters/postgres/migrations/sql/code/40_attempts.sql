@@ -138,13 +138,14 @@ BEGIN
         END IF;
         UPDATE genjobs.slots SET
             execution_id = p_execution, start_deadline = NULL,
-            lease_expires_at = p_now + p_lease, phase = 'preparing', call_id = p_call_id
+            lease_expires_at = p_now + p_lease, phase = 'preparing',
+            call_id = coalesce(p_call_id, call_id)
         WHERE slot_no = v_slot.slot_no;
         UPDATE genjobs.jobs SET
             status = 'running', started_at = coalesce(started_at, p_now), version = version + 1
         WHERE tenant_id = p_tenant AND id = p_job;
         UPDATE genjobs.attempts
-        SET execution_id = p_execution, started_at = p_now, call_id = p_call_id
+        SET execution_id = p_execution, started_at = p_now, call_id = coalesce(p_call_id, call_id)
         WHERE tenant_id = p_tenant AND job_id = p_job AND attempt = p_attempt;
     END IF;
     RETURN QUERY SELECT w.document, v_job.inputs, v_job.run_timeout, v_slot.cancel_requested

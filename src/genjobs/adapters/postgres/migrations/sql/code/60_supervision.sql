@@ -69,12 +69,7 @@ BEGIN
     LOOP
         PERFORM genjobs.lock_load(v_slot.tenant_id);
         v_job := genjobs.lock_job(v_slot.tenant_id, v_slot.job_id, v_slot.slot_no);
-        PERFORM genjobs.free_slot(v_slot.slot_no);
-        PERFORM genjobs.end_attempt(
-            v_job.tenant_id, v_job.id, v_job.attempt, p_now, 'start_missed', false, NULL);
-        UPDATE genjobs.jobs j SET slot_no = NULL, ready = true, version = j.version + 1
-        WHERE j.tenant_id = v_job.tenant_id AND j.id = v_job.id;
-        PERFORM genjobs.move_load(v_job.tenant_id, v_job.user_id, 1, 1, -1);
+        PERFORM genjobs.take_back(v_job, p_now, 'start_missed');
         RETURN QUERY SELECT v_job.tenant_id, v_job.user_id, v_job.id, v_job.attempt, 'queued';
     END LOOP;
 END $$;

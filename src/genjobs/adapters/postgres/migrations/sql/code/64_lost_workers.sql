@@ -101,7 +101,11 @@ BEGIN
         SELECT * FROM genjobs.slots s
         WHERE s.tenant_id = p_tenant AND s.job_id = p_job AND s.attempt = p_attempt
               AND s.execution_id = p_execution
-           OR p_seen <> 'unknown' AND s.call_id = p_call_id
+           -- What stands before a # names the worker, and its neighbours have it too. A call that
+           -- had ended by itself says nothing of a worker that has others.
+           OR p_seen = 'terminated' AND s.execution_id IS NOT NULL
+              AND split_part(s.call_id, '#', 1) = split_part(p_call_id, '#', 1)
+           OR p_seen = 'gone' AND s.call_id = p_call_id
         FOR NO KEY UPDATE SKIP LOCKED  -- its lease will tell
     LOOP
         PERFORM genjobs.lock_load(v_slot.tenant_id);

@@ -90,5 +90,6 @@ GRANT EXECUTE ON FUNCTION
     genjobs.begin_tick, genjobs.end_tick, genjobs.recount_next, genjobs.pause_dispatch,
     genjobs.resume_dispatch, genjobs.take_sweep, genjobs.keep_sweep, genjobs.lose_attempt,
     genjobs.take_silent, genjobs.end_silent, genjobs.move_uploads, genjobs.release_uploads,
-    genjobs.take_uploads, genjobs.forget_uploads, genjobs.next_look
+    genjobs.take_uploads, genjobs.forget_uploads, genjobs.next_look,
+    genjobs.take_back, genjobs.note_call, genjobs.withdraw
 TO genjobs_worker;

@@ -1,0 +1,21 @@
+"""
+Modal: calls of GPU workers, and the end of those that do not answer.
+
+The one home of Modal's package besides ``deploy/``; imported only where ``modal://`` is wanted.
+"""
+
+from __future__ import annotations
+
+from genjobs.adapters.modal.caller import ModalCaller
+from genjobs.adapters.modal.container import ModalRetirement, own_call_id
+from genjobs.adapters.modal.control import ModalWorkerControl
+from genjobs.adapters.modal.place import ModalPlace, parse_place
+
+__all__ = [
+    "ModalCaller",
+    "ModalPlace",
+    "ModalRetirement",
+    "ModalWorkerControl",
+    "own_call_id",
+    "parse_place",
+]

@@ -1,0 +1,58 @@
+"""Calls of GPU workers at Modal: spawned with ids only, cancelled by name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import modal
+
+from genjobs.adapters.modal.answers import REQUEST, bounded, call_named
+from genjobs.adapters.modal.place import ModalPlace
+from genjobs.domain.attempts import Assignment
+from genjobs.domain.errors import Unavailable
+
+
+class ModalCaller:
+    """The ``Caller`` port; ``client`` None is the one of the environment."""
+
+    def __init__(
+        self,
+        place: ModalPlace,
+        client: modal.Client | None = None,
+        *,
+        request: timedelta = REQUEST,
+    ) -> None:
+        self._place = place
+        self._limit = request
+        self._client = client
+        self._worker: Any = None
+
+    async def call(self, assignment: Assignment) -> str:
+        """See the port. Arguments stay far below 8 KiB, over which Modal stores them first."""
+        worker = self._looked_up()
+        owner = assignment.owner
+        tenant, job = UUID(str(owner.tenant_id)), UUID(str(assignment.job_id))
+        try:
+            spawned = await bounded(
+                worker.run.spawn.aio(str(tenant), owner.user_id, str(job), assignment.attempt),
+                self._limit,
+            )
+        except Unavailable:
+            self._worker = None  # perhaps it was deployed anew
+            raise
+        return str(spawned.object_id)
+
+    async def cancel(self, call_id: str) -> None:
+        """See the port: one input of its container is interrupted, its neighbours are not."""
+        call = call_named(call_id, self._client)
+        if call is not None:
+            await bounded(call.cancel.aio(), self._limit)
+
+    def _looked_up(self) -> Any:
+        """Return the worker class's handle, which asks Modal on its first use only."""
+        if self._worker is None:
+            place = self._place
+            self._worker = modal.Cls.from_name(place.app, place.worker, client=self._client)()
+        return self._worker

@@ -1,0 +1,77 @@
+"""
+Whole processes, as containers run them: logging is set up, settings are read, the rest is opened.
+
+What a scheduler starts each minute is bounded in time. Which function of which platform calls
+these is in ``deploy/``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from genjobs import bootstrap
+from genjobs.domain.errors import ConfigurationError
+from genjobs.gpu.pushed import PushedWorker
+from genjobs.settings import Settings
+from genjobs.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+#: How long a run takes that a scheduler starts each minute; the rest is for starting the next.
+A_MINUTE: Final = timedelta(seconds=55)
+
+
+def api() -> FastAPI:
+    """Return the API; its lifespan opens the pools."""
+    return bootstrap.build_api(_settings())
+
+
+@asynccontextmanager
+async def worker() -> AsyncIterator[PushedWorker]:
+    """Hold a worker that is called, its engine ready."""
+    async with bootstrap.open_pushed_worker(_settings()) as opened:
+        yield opened
+
+
+async def supervise(settings: Settings | None = None, length: timedelta = A_MINUTE) -> None:
+    """Tick for a while; runs that overlap do no harm."""
+    loaded = settings or _settings()
+    async with bootstrap.open_supervisor(loaded) as supervisor:
+        await supervisor.run(every=loaded.supervise_every(), length=length)
+
+
+async def ingest(settings: Settings | None = None, length: timedelta = A_MINUTE) -> None:
+    """Fetch media for a while, and finish what was begun: a large file takes longer than that."""
+    loaded = settings or _settings()
+    async with bootstrap.open_ingester(loaded) as ingester:
+        shutdown = asyncio.Event()
+        asyncio.get_running_loop().call_later(length.total_seconds(), shutdown.set)
+        await ingester.run(shutdown, finish=loaded.ingest_rules().deadline)
+
+
+async def upgrade(settings: Settings | None = None) -> None:
+    """
+    Migrate the database; the embedded one is migrated by being opened.
+
+    Raises:
+        ConfigurationError: there is no URL of the owner's role.
+    """
+    loaded = settings or _settings()
+    async with bootstrap.open_adapters(loaded) as adapters:
+        urls = await adapters.database_urls()
+        if loaded.embedded_database:
+            return
+        if urls.owner is None:
+            raise ConfigurationError("GENJOBS_OWNER_DATABASE_URL is needed to migrate")
+        await bootstrap.prepare_database(loaded, urls.owner)
+
+
+def _settings() -> Settings:
+    loaded = bootstrap.load_settings()
+    configure_logging(json=loaded.log_json, level=loaded.log_level)
+    return loaded
