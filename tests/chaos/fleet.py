@@ -15,14 +15,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import POSTGRES_AWAY, Cluster
 from tests.chaos.failpoints import API, TIMES, WORKER
-from tests.chaos.member import NAP, STALL
+from tests.chaos.member import NAP
 from tests.chaos.plan import Plan
 from tests.proxy import Proxy, proxied
 
 _REPOSITORY = Path(__file__).parents[2]
 _START_SECONDS = 150.0
+_SLOW = 0.4  # seconds
 _STOP_SECONDS = 30.0
 #: Before a process that died is started again, as whatever keeps it running would.
 _PAUSE = 0.2
@@ -116,16 +117,17 @@ class Fleet:
 
     def kill(self, member: Member, kind: str = "killed") -> None:
         """Kill a member as ``kill -9`` does."""
-        if self.harm(member, kind) is not None and member.process is not None:
+        if self.harm(member, kind) is not None:
             member.doomed = True
-            with contextlib.suppress(ProcessLookupError):
-                member.process.send_signal(signal.SIGKILL)
+            self.signal(member, signal.SIGKILL)
 
     def signal(self, member: Member, number: signal.Signals) -> None:
         """Send a signal to a member that lives."""
-        if member.pid is not None and member.process is not None:
+        if member.pid is not None:
+            # Not by the process object: it would first look whether the process has ended, and
+            # take the exit code from whoever waits for it.
             with contextlib.suppress(ProcessLookupError):
-                member.process.send_signal(number)
+                os.kill(member.pid, number)
 
     async def start(self) -> None:
         """Start every member, and keep each running."""
@@ -135,12 +137,20 @@ class Fleet:
                 while not member.ready:
                     await asyncio.sleep(0.1)
 
-    async def tell_stalls(self) -> None:
-        """Write down when this process gets no CPU: all connections to Postgres lead through it."""
+    async def tell_stalls(self, cluster: Cluster) -> None:
+        """
+        Write down when the machine has no time to spare.
+
+        That is when this process, through which all connections lead, or a new connection to
+        Postgres takes as long as no heartbeat can afford. A Postgres that is stopped answers at
+        once that it is.
+        """
         while True:
             before = time.time()
             await asyncio.sleep(NAP)
-            if time.time() - before > NAP + STALL:
+            with contextlib.suppress(OSError, *POSTGRES_AWAY):
+                await cluster.rows("SELECT 1")
+            if time.time() - before > NAP + _SLOW:
                 self.stalls.append((before, time.time()))
 
     async def stop(self) -> None:

@@ -80,7 +80,7 @@ def short(seed: int) -> Plan:
         engine_every=4,
         failpoints=1,
         settle=120,
-        lease=3.0,
+        lease=4.0,
     )
 
 

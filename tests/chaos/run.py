@@ -28,8 +28,8 @@ from tests.chaos.troubles import Troubles
 
 _WINDOW = 16
 _SWEEP_EVERY = 3.0  # seconds; the shipped pause is an hour
-#: Before the long outage: from the first of the lasting renders until most of them go on.
-_GATHER_SECONDS = 8.0
+#: How long the long outage waits for every worker to render, and for one at least.
+_GATHER_SECONDS, _FIRST_SECONDS = 8.0, 30.0
 
 
 async def run(plan: Plan, folder: Path) -> checks.Verdict:
@@ -124,7 +124,7 @@ async def _trouble(
         *troubles.all(),
         *(asyncio.create_task(load.read_on()) for _ in range(2)),
         asyncio.create_task(_sweep_often(troubles.cluster)),
-        asyncio.create_task(troubles.fleet.tell_stalls()),
+        asyncio.create_task(troubles.fleet.tell_stalls(troubles.cluster)),
     ]
     half = plan.jobs // 2
     try:
@@ -217,7 +217,7 @@ async def _rendering(
 ) -> list[tuple[object, int, int]]:
     """Return which of the jobs are rendered, once all are or it takes too long."""
     orders = [accepted.order.key for accepted in lasting]
-    until = time.monotonic() + _GATHER_SECONDS
+    begun = time.monotonic()
     while True:
         rows = await cluster.rows(
             "SELECT s.job_id, s.attempt, s.call_id FROM genjobs.slots s"
@@ -225,7 +225,8 @@ async def _rendering(
             " WHERE s.phase = 'rendering' AND j.metadata ->> 'order' = ANY ($1)",
             orders,
         )
-        if len(rows) >= wanted or time.monotonic() > until:
+        waited = time.monotonic() - begun
+        if len(rows) >= wanted or waited > (_GATHER_SECONDS if rows else _FIRST_SECONDS):
             return [
                 (row["job_id"], row["attempt"], int(row["call_id"].rpartition(":")[2]))
                 for row in rows

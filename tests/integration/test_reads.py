@@ -65,6 +65,7 @@ async def test_every_read_of_the_api_writes_nothing(database: Database, tmp_path
         await _run(settings, 1)
         waiting = (await http.post("/v1/jobs", json=submit)).raise_for_status().json()
         await http.post("/v1/jobs", json=submit)
+        erasure = (await http.delete("/v1/users/u_erased")).headers["Location"]
         # One that is past its queue deadline: a read must not be what fails it.
         await database.execute(
             "UPDATE genjobs.jobs SET queue_deadline = created_at - '1 h'::interval"
@@ -85,6 +86,7 @@ async def test_every_read_of_the_api_writes_nothing(database: Database, tmp_path
                 f"/v1/jobs/{done['id']}/outputs/{output['id']}": 302,
                 output["url"]: 200,
                 "/v1/usage": 200,
+                erasure: 200,
                 "/v1/jobs/job_00000000000000000000000000": 404,
                 "/health": 200,
                 "/livez": 200,
@@ -107,6 +109,7 @@ async def test_every_read_of_the_api_writes_nothing(database: Database, tmp_path
                 "/v1/jobs/{job_id}",
                 "/v1/jobs/{job_id}/outputs/{output_id}",
                 "/v1/usage",
+                "/v1/erasures/{erasure_id}",
                 *("/health", "/livez", "/readyz"),
                 "/files/{key}",
             }

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import asyncpg
 import structlog
@@ -66,10 +67,10 @@ class Pool:
     def __init__(
         self,
         pool: asyncpg.Pool[Record],
-        made: WeakSet[asyncpg.Connection[Record]],
+        made: WeakKeyDictionary[asyncpg.Connection[Record], float],
         command_seconds: float,
     ) -> None:
-        """Take a pool, and the set in which the connections are that it has made."""
+        """Take a pool, and when it made each of its connections."""
         self._pool = pool
         self._made = made
         self._command_seconds = command_seconds
@@ -113,7 +114,7 @@ class Pool:
                 # Not acquire(timeout=...): that makes a task for every statement.
                 async with asyncio.timeout(_ACQUIRE_SECONDS):
                     connection = await self._pool.acquire()
-                process = connection.get_server_pid()
+                process, begun = connection.get_server_pid(), time.monotonic()
                 self._busy[process] += 1
                 try:
                     return await once(connection)
@@ -122,7 +123,7 @@ class Pool:
                     # for that: one that has gone silent would hold the caller for ever.
                     connection.terminate()
                     if isinstance(exc, TimeoutError):
-                        self._drop_idle()
+                        self._drop_idle(begun)
                     raise
                 finally:
                     try:
@@ -146,15 +147,18 @@ class Pool:
                 raise Unavailable("The database cannot be reached just now.") from exc
         raise AssertionError  # the loop returns or raises
 
-    def _drop_idle(self) -> None:
+    def _drop_idle(self, since: float) -> None:
         """
         Let go of idle connections after one fell silent; they are made anew when needed.
 
         What forgot that one on its way, such as a firewall, has forgotten the others as well, and
-        each would cost a time-out of its own.
+        each would cost a time-out of its own. Connections that were made ``since`` (monotonic) are
+        proof of the contrary, and perhaps somebody's who has not begun to use them.
         """
-        for connection in list(self._made):
-            if not connection.is_closed() and connection.get_server_pid() not in self._busy:
+        for connection, made_at in list(self._made.items()):
+            if connection.is_closed() or made_at >= since:
+                continue
+            if connection.get_server_pid() not in self._busy:
                 connection.terminate()
 
 
@@ -217,10 +221,10 @@ async def open_pool(
     Raises:
         ConfigurationError: the URL is not one.
     """
-    made: WeakSet[asyncpg.Connection[Record]] = WeakSet()
+    made: WeakKeyDictionary[asyncpg.Connection[Record], float] = WeakKeyDictionary()
 
     async def note(connection: asyncpg.Connection[Record]) -> None:
-        made.add(connection)
+        made[connection] = time.monotonic()
 
     pool = asyncpg.create_pool(
         **connect_arguments(url),
