@@ -9,7 +9,8 @@ STAMP := $(VENV)/.genjobs-ready
 BENCH_STAMP := $(VENV)/.genjobs-bench-ready
 # The pins hold for whatever index pip and uv are configured with; these would change the result.
 CLEAN := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_FIND_LINKS -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL
-COMPILE := $(CLEAN) $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+COMPILE_FOR := $(CLEAN) $(BIN)/uv pip compile --quiet --system-certs --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+COMPILE := $(COMPILE_FOR) --universal
 
 .PHONY: help setup demo test unit check format lint types imports slow bench fix pins docs clean
 
@@ -73,6 +74,7 @@ pins: ## Resolve the dependencies anew and write the hashed pins
 	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) --group bench --constraints requirements/dev.txt -o requirements/bench.txt
+	$(COMPILE_FOR) --python-platform x86_64-manylinux_2_28 requirements/comfyui.in -o requirements/comfyui.txt
 
 clean: ## Remove the environment and caches; local data in .genjobs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -78,7 +78,7 @@ def make_app(url: str, tenant: uuid.UUID) -> FastAPI:
             _CREATE_LIMITED,
             *(tenant, body["user_id"], job_id, document, "[]", 0, "{}", now),
             *(timedelta(minutes=30), timedelta(minutes=10), False, timedelta(days=7), False),
-            *(None, None, timedelta(days=1), None, None, None, 0, _UNLIMITED, _UNLIMITED),
+            *(None, None, timedelta(days=1), None, None, None, 0, _UNLIMITED, _UNLIMITED, None),
         )
         return {"id": str(job_id), "status": "queued"}
 

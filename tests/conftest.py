@@ -39,6 +39,15 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.fixture
+def free_port() -> int:
+    """A port of this machine that nobody uses at this moment."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@pytest.fixture
 def open_folder() -> Iterator[Path]:
     """
     An empty folder that every user may enter, unlike ``tmp_path``.

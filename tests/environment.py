@@ -19,3 +19,5 @@ COMFYUI_DIRECTORY: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_DIRECTORY")
 #: How to start a real ComfyUI of one's own, with {port} in it, for tests that kill it; its base
 #: directory is the one above.
 COMFYUI_COMMAND: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_COMMAND")
+#: What the chaos run takes its choices from; without it each run makes others.
+CHAOS_SEED: Final = _GIVEN.get("GENJOBS_TEST_CHAOS_SEED")

@@ -1,9 +1,8 @@
 """
 A TCP proxy before Postgres that misbehaves on demand: delays, resets, swallows, cuts after COMMIT.
 
-It reads just enough of the protocol to know where a message begins. Statements here are each a
-transaction, so "COMMIT was sent" is when the client has sent Sync, and "its reply" is everything
-that the server says to that.
+Statements here are each a transaction, so "its reply" is everything that the server says from the
+moment the statement is executed until it is ready for the next one: then it has committed.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from genjobs.adapters.postgres.pool import connect_arguments
+from tests.postgres_wire import ClientMessages
 
 #: ReadyForQuery, outside of a transaction.
 _READY = b"Z\x00\x00\x00\x05I"
@@ -38,6 +38,16 @@ class Proxy:
     #: How many answers were cut off.
     cut: int = 0
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
+    _mutes: set[asyncio.Event] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """Let the connections there are fall silent for good; new ones are served."""
+        for mute in self._mutes:
+            mute.set()
+
+    def url_as(self, role: str) -> str:
+        """Return the proxy's URL for another role."""
+        return self.url.replace(self.url.partition("://")[2].partition("@")[0], role, 1)
 
     def reset(self) -> None:
         """Reset all connections."""
@@ -63,12 +73,17 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
         if proxy.down.is_set():
             back.transport.abort()
             return
-        far, there = await connect()
+        try:
+            far, there = await connect()
+        except OSError:  # the server is down, and so is its proxy
+            back.transport.abort()
+            return
         proxy.connections.update((back, there))
-        armed = asyncio.Event()
+        armed, mute = asyncio.Event(), asyncio.Event()
+        proxy._mutes.add(mute)
         passing = [
-            asyncio.create_task(_requests(proxy, near, there, armed)),
-            asyncio.create_task(_answers(proxy, far, back, armed)),
+            asyncio.create_task(_requests(proxy, near, there, armed, mute)),
+            asyncio.create_task(_answers(proxy, far, back, armed, mute)),
         ]
         tasks.update(passing)
         await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
@@ -76,6 +91,7 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
             task.cancel()
         await asyncio.gather(*passing, return_exceptions=True)
         tasks.difference_update(passing)
+        proxy._mutes.discard(mute)
         for writer in (back, there):
             proxy.connections.discard(writer)
             writer.transport.abort()
@@ -95,40 +111,46 @@ async def proxied(url: str) -> AsyncIterator[Proxy]:
 
 
 async def _requests(
-    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, armed: asyncio.Event
+    proxy: Proxy,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    armed: asyncio.Event,
+    mute: asyncio.Event,
 ) -> None:
+    messages = ClientMessages()
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
-            await asyncio.sleep(proxy.latency)
-            if proxy.silent.is_set():
+            if proxy.latency:
+                await asyncio.sleep(proxy.latency)
+            if proxy.silent.is_set() or mute.is_set():
                 continue
-            # A prepared statement is told by its text once; afterwards by a name. So that it is
-            # found, tests that cut open their pool with a transaction pooler's settings.
-            if proxy.cut_reply_of is not None and proxy.cut_reply_of in data:
-                proxy.cut_reply_of = None
-                armed.set()
+            for statement in messages.executed(data):
+                if proxy.cut_reply_of is not None and proxy.cut_reply_of in statement:
+                    proxy.cut_reply_of = None
+                    armed.set()
             writer.write(data)
             await writer.drain()
 
 
 async def _answers(
-    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, armed: asyncio.Event
+    proxy: Proxy,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    armed: asyncio.Event,
+    mute: asyncio.Event,
 ) -> None:
     carried_out = b""
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
-            await asyncio.sleep(proxy.latency)
-            if proxy.silent.is_set():
+            if proxy.latency:
+                await asyncio.sleep(proxy.latency)
+            if proxy.silent.is_set() or mute.is_set():
                 continue
             if armed.is_set():
-                # The statement's description still goes back, so that the client executes it.
-                # ReadyForQuery behind CommandComplete is the server's word that it has committed.
                 carried_out += data
-                _, complete, after = carried_out.partition(b"SELECT 1\x00")
-                if complete and _READY in after:
+                if _READY in carried_out:
                     proxy.cut += 1
                     return
-                if complete:
-                    continue
+                continue
             writer.write(data)
             await writer.drain()

@@ -62,6 +62,22 @@ BROKEN = {
         ) u USING (tenant_id)
         WHERE (t.queued, t.in_flight, t.ready_users) <> (u.queued, u.in_flight, u.ready_users)
     """,
+    "unused uploads are not as many as are counted": """
+        SELECT 1 FROM genjobs.user_load l FULL JOIN (
+            SELECT tenant_id, user_id, count(*) AS uploads FROM genjobs.uploads
+            WHERE state = 'unused' GROUP BY 1, 2
+        ) u USING (tenant_id, user_id)
+        WHERE coalesce(l.uploads, 0) <> coalesce(u.uploads, 0)
+        UNION ALL
+        SELECT 1 FROM genjobs.tenant_load t WHERE t.uploads <> (
+            SELECT coalesce(sum(l.uploads), 0) FROM genjobs.user_load l
+            WHERE l.tenant_id = t.tenant_id)
+    """,
+    "an upload that jobs refer to is not used": """
+        SELECT 1 FROM genjobs.upload_uses s JOIN genjobs.uploads u
+            ON (u.tenant_id, u.id) = (s.tenant_id, s.upload_id)
+        WHERE u.state <> 'used'
+    """,
     "a cancelled job has no receipt": """
         SELECT 1 FROM genjobs.jobs WHERE status = 'cancelled'
             AND (cancel_requested_at IS NULL OR cancel_method IS NULL)

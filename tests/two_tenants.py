@@ -23,6 +23,7 @@ USER, OTHER_USER = "u_1", "u_2"
 MARK = "mark-of-tenant-a"
 SAME_ID = {"X-Request-Id": "the-same-request-id"}
 MISSING_JOB = "job_01kb3v9m2xf0wtq7m8e5n4d3rc"
+MISSING_UPLOAD = "upl_01kb3v9m2xf0wtq7m8e5n4d3rc"
 MISSING_OUTPUT = "out_01kb3v9m2xf0wtq7m8e5n4d3rc"
 PICTURE = {"name": "photo.png", "data": base64.b64encode(png_bytes()).decode()}
 
@@ -63,6 +64,7 @@ class Recording:
     job_id: str = ""
     output_id: str = ""
     queued_id: str = ""
+    upload_id: str = ""
 
 
 async def record(world: World, http: httpx.AsyncClient) -> Recording:
@@ -111,11 +113,15 @@ async def record(world: World, http: httpx.AsyncClient) -> Recording:
     await ask("list some", "GET", "/v1/jobs", 200, params=some)
     token = await ask("token", "POST", "/v1/tokens", 201, body=user)
     await ask("usage", "GET", "/v1/usage", 200, params=user)
+    declared = {**user, "filename": "photo.png", "content_type": "image/png", "bytes": 9}
+    upload = (await ask("upload", "POST", "/v1/uploads", 201, body=declared)).json()
+    recording.upload_id = upload["id"]
 
     recording.job_id, recording.output_id, recording.queued_id = made["id"], output["id"], ids[3]
     recording.secrets |= {
         *(item.removeprefix("job_") for item in ids),
         *(output["id"].removeprefix("out_"), output["sha256"], first["next_cursor"]),
+        *(upload["id"].removeprefix("upl_"), upload["url"]),
         *(token.json()["token"], redirect.headers["location"], output["url"]),
     }
     return recording
@@ -291,6 +297,7 @@ class TwoTenantReplay:
     ) -> None:
         used = (await b.get("/v1/usage", params={"user_id": USER})).json()
         nothing = {"queued": 0, "in_flight": 0, "jobs_today": 0, "bytes_today": 0}
+        nothing["uploads"] = 0
         assert used["tenant"]["used"] == used["user"]["used"] == nothing
         stranger = (await b.get("/v1/usage", params={"user_id": "u_never"})).json()
         assert used == stranger
@@ -309,6 +316,60 @@ class TwoTenantReplay:
         ]
         assert answers[0].json()["code"] == "unknown_plan"
         assert_same(*answers)
+
+    async def test_erasures_are_of_their_tenant(
+        self,
+        recording: Recording,
+        a: httpx.AsyncClient,
+        b: httpx.AsyncClient,
+        as_other_user: httpx.AsyncClient,
+    ) -> None:
+        mine, path = {"user_id": USER}, f"/v1/jobs/{recording.queued_id}/erase"
+        missing = path.replace(recording.queued_id, MISSING_JOB)
+        for http, params in ((b, mine), (b, {}), (a, {"user_id": OTHER_USER})):
+            foreign = await http.post(path, params=params, headers=SAME_ID)
+            assert foreign.status_code == 404
+            assert_same(foreign, await http.post(missing, params=params, headers=SAME_ID))
+            assert_tells_nothing(foreign, recording)
+        for method, address in (("POST", path), ("DELETE", f"/v1/users/{USER}")):
+            refused = await as_other_user.request(method, address)
+            assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+        # A user of B's who has the same name is another.
+        theirs = await b.delete(f"/v1/users/{USER}")
+        assert theirs.status_code == 202
+        assert (await a.get(f"/v1/jobs/{recording.queued_id}", params=mine)).status_code == 200
+        job = {**mine, "workflow": a_workflow()}
+        assert (await a.post("/v1/jobs", json=job)).status_code == 202
+        assert (await b.post("/v1/jobs", json=job)).status_code == 409
+
+        own = await a.delete(f"/v1/users/{USER}")
+        assert own.status_code == 202
+        receipt = own.headers["location"]
+        assert (await a.get(receipt)).json() == own.json()
+        unknown = await b.get("/v1/erasures/era_00000000000000000000000000", headers=SAME_ID)
+        for address in (receipt, f"{receipt}x", "/v1/erasures/x"):
+            answer = await b.get(address, headers=SAME_ID)
+            assert answer.status_code == 404
+            assert_same(answer, unknown)
+
+    async def test_upload_of_another_does_not_exist(
+        self,
+        world: World,
+        recording: Recording,
+        a: httpx.AsyncClient,
+        b: httpx.AsyncClient,
+        as_other_user: httpx.AsyncClient,
+    ) -> None:
+        for http, user in ((b, USER), (b, OTHER_USER), (a, OTHER_USER), (as_other_user, None)):
+            answers = []
+            for upload_id in (recording.upload_id, MISSING_UPLOAD, "upl_nonsense"):
+                media = [{"name": "photo.png", "upload_id": upload_id}]
+                body = {"user_id": user, "workflow": loading(), "media": media}
+                answers.append(await http.post("/v1/jobs", json=body, headers=SAME_ID))
+            assert (answers[0].status_code, answers[0].json()["code"]) == (422, "upload_unknown")
+            for answer in answers[1:]:
+                assert_same(answers[0], answer)
+        assert (await a.get("/v1/usage")).json()["tenant"]["used"]["uploads"] == 1
 
     async def test_key_without_a_users_name_reaches_nothing(
         self, world: World, recording: Recording
@@ -329,7 +390,7 @@ class TwoTenantReplay:
     async def test_file_is_served_by_its_signature_alone(
         self, world: World, recording: Recording, b: httpx.AsyncClient
     ) -> None:
-        link = next(text for text in recording.secrets if "/files/" in text)
+        link = next(text for text in recording.secrets if "/files/t/" in text)
         link = BASE + link[link.index("/files/") :]
         async with world.client() as nobody:
             assert (await nobody.get(link)).content == png_bytes(9, 9)

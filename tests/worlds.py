@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from genjobs import bootstrap
 from genjobs.api.app import create_app
 from genjobs.api.context import ApiContext
+from genjobs.application.supervise import TICK, Supervise
 from genjobs.bootstrap import Adapters, DatabaseUrls
 from genjobs.domain.ids import TenantId
 from genjobs.domain.ports import JobLedger
@@ -49,6 +51,7 @@ class World:
     engine: ScriptedEngine
     ledger: JobLedger
     worker: PullWorker
+    supervisor: Supervise
     arrange: Arrangement
     #: Tenants A and B.
     tenants: tuple[TenantId, TenantId]
@@ -76,6 +79,14 @@ class World:
             await self.worker.run_job(assignment, asyncio.Event())
         return bool(assignments)
 
+    async def supervise_for(self, time: timedelta) -> None:
+        """Let time pass while a supervisor looks on."""
+        until = self.clock.now() + time
+        await self.supervisor.tick()
+        while self.clock.now() < until:
+            self.clock.advance(min(TICK, until - self.clock.now()))
+            await self.supervisor.tick()
+
 
 @asynccontextmanager
 async def memory_world(**settings: object) -> AsyncIterator[World]:
@@ -88,6 +99,7 @@ async def memory_world(**settings: object) -> AsyncIterator[World]:
             engine=harness.engine,
             ledger=harness.ledger,
             worker=harness.worker,
+            supervisor=harness.supervisor,
             arrange=MemoryArrangement(harness.jobs),
             tenants=(a_tenant_id(), a_tenant_id()),
         )
@@ -111,6 +123,13 @@ class PostgresAdapters(FakeAdapters):
     keys = Adapters.keys  # type: ignore[assignment]
     tenants = Adapters.tenants  # type: ignore[assignment]
     ingests = Adapters.ingests  # type: ignore[assignment]
+    supervision = Adapters.supervision  # type: ignore[assignment]
+    reconciliation = Adapters.reconciliation  # type: ignore[assignment]
+    retention = Adapters.retention  # type: ignore[assignment]
+    erasures = Adapters.erasures  # type: ignore[assignment]
+    erasure_ledger = Adapters.erasure_ledger  # type: ignore[assignment]
+    uploads = Adapters.uploads  # type: ignore[assignment]
+    upload_ledger = Adapters.upload_ledger  # type: ignore[assignment]
 
 
 @asynccontextmanager
@@ -155,6 +174,7 @@ async def postgres_world(
             engine=adapters.fake_engine,
             ledger=await adapters.ledger(),
             worker=await bootstrap.build_worker(adapters),
+            supervisor=await bootstrap.build_supervisor(adapters),
             arrange=PostgresArrangement(database),
             tenants=tenants,
         )

@@ -18,7 +18,9 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
 from genjobs.domain.lifecycle import FINAL, PHASES, TRANSITIONS, JobStatus, Phase
 from genjobs.settings import Settings
+from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.deployment import DeploymentSettings
+from genjobs.settings.keeping import KeepingSettings
 from tools import limit_docs, workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -140,10 +142,12 @@ def environment() -> str:
 
 
 def _of(settings: type[BaseSettings]) -> list[str]:
-    """Return the settings of one class, as comments."""
+    """Return the settings of one class, as comments; what it says itself comes first."""
     lines = []
     prefix = settings.model_config["env_prefix"]
-    for name, field in settings.model_fields.items():
+    inherited = {*KeepingSettings.model_fields, *ComfyUISettings.model_fields}
+    for name in sorted(settings.model_fields, key=inherited.__contains__):
+        field = settings.model_fields[name]
         default = field.default
         if default is PydanticUndefined or default is None:
             shown = ""

@@ -16,11 +16,12 @@ _WORDS: Final = {
     ),
     "submit_burst": ("submits at once after a pause", "429 `rate_limited`"),
     "max_queued": ("jobs that wait, also for their media", "429 `queue_full`"),
+    "max_uploads": ("uploads that no job was submitted with yet", "429 `uploads_full`"),
     "max_in_flight": ("jobs that hold a slot of the dispatch window", "the job waits"),
     "jobs_per_day": ("accepted jobs of a day in UTC", "429 `quota_exceeded`"),
     "bytes_per_day": (
         "bytes of inputs and outputs of a day in UTC; downloads and outputs count when their size "
-        "is known, so the last job may go beyond",
+        "is known, so the last job may go beyond; an upload counts when it is made, and once",
         "429 `quota_exceeded`",
     ),
     "max_priority": ("highest `priority`", "422 `plan_limit`"),
@@ -28,13 +29,21 @@ _WORDS: Final = {
         "longest `run_timeout_seconds`; a job that asks for none gets no more",
         "422 `plan_limit`",
     ),
+    "retention_seconds": (
+        "how long outputs of a job that names no `retention_seconds` are kept; the user's goes "
+        "before the tenant's, without both it is `GENJOBS_RETENTION_SECONDS`",
+        "-",
+    ),
     "max_retention_seconds": ("longest `retention_seconds`, likewise", "422 `plan_limit`"),
     "weight": (
         "part of the dispatch window: a tenant's against other tenants, a user's against other "
         "users of its tenant",
         "-",
     ),
-    "browser_writes": ("whether tokens of end users may submit and cancel", "403 `scope_missing`"),
+    "browser_writes": (
+        "whether tokens of end users may upload, submit and cancel",
+        "403 `scope_missing`",
+    ),
 }
 
 

@@ -15,10 +15,21 @@ Test doubles and contract suites for other teams are in :mod:`genjobs.testing`.
 
 from __future__ import annotations
 
-from genjobs.application.submission import InlineMedia, MediaByUrl, Submission
+from genjobs.application.create_upload import UploadDeclaration
+from genjobs.application.submission import InlineMedia, MediaByUpload, MediaByUrl, Submission
 from genjobs.domain.artifacts import InputFile, Output
+from genjobs.domain.erasure import Erased, Erasure, ErasureKind
 from genjobs.domain.errors import GenjobsError
-from genjobs.domain.ids import JobId, TenantId, job_text, parse_job_id
+from genjobs.domain.ids import (
+    ErasureId,
+    JobId,
+    TenantId,
+    UploadId,
+    job_text,
+    parse_job_id,
+    parse_upload_id,
+    upload_text,
+)
 from genjobs.domain.job import Cancellation, CancelMethod, Job, JobError, Progress, Timings
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.tenancy import Owner, Principal, Reach, Scope
@@ -26,6 +37,10 @@ from genjobs.domain.tenancy import Owner, Principal, Reach, Scope
 __all__ = [
     "CancelMethod",
     "Cancellation",
+    "Erased",
+    "Erasure",
+    "ErasureId",
+    "ErasureKind",
     "GenjobsError",
     "InlineMedia",
     "InputFile",
@@ -33,6 +48,7 @@ __all__ = [
     "JobError",
     "JobId",
     "JobStatus",
+    "MediaByUpload",
     "MediaByUrl",
     "Output",
     "Owner",
@@ -44,6 +60,10 @@ __all__ = [
     "Submission",
     "TenantId",
     "Timings",
+    "UploadDeclaration",
+    "UploadId",
     "job_text",
     "parse_job_id",
+    "parse_upload_id",
+    "upload_text",
 ]

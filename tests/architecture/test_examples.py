@@ -30,7 +30,9 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.parametrize(("name", "count"), [("example", 2), ("media", 3), ("tenants", 2)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("example", 2), ("media", 3), ("uploads", 2), ("tenants", 2)]
+)
 async def test_example_of_another_teams_tests_passes(name: str, count: int) -> None:
     scope: dict[str, object] = {}
     exec(compile(example("docs/testing.md", name), "docs/testing.md", "exec"), scope)

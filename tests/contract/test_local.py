@@ -26,10 +26,14 @@ from genjobs.testing.contracts import (
     Fetched,
     IdSourceContract,
     MediaProbeContract,
+    Send,
     SignalsContract,
     SignedFilesContract,
+    SignedPutContract,
+    SignedPutOutageContract,
     SignedUrlContract,
 )
+from tests.sending import sent
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ class TestMemoryArtifactStore(ArtifactStoreContract):
         return MemoryArtifactStore()
 
 
-class TestMemoryArtifactOutage(ArtifactOutageContract):
+class TestMemoryArtifactOutage(ArtifactOutageContract, SignedPutOutageContract):
     @pytest.fixture
     def unreachable(self) -> MemoryArtifactStore:
         store = MemoryArtifactStore()
@@ -59,7 +63,7 @@ class TestMemoryArtifactOutage(ArtifactOutageContract):
         return store
 
 
-class TestDirectoryArtifactOutage(ArtifactOutageContract):
+class TestDirectoryArtifactOutage(ArtifactOutageContract, SignedPutOutageContract):
     @pytest.fixture
     def unreachable(self, tmp_path: Path) -> DirectoryArtifactStore:
         folder = tmp_path / "files"
@@ -91,15 +95,26 @@ class TestMemorySignedFiles(SignedFilesContract):
         return store
 
 
-class ServedByTheApi(SignedUrlContract):
+class ServedByTheApi:
     """Needs the fixture ``signed``: the serving side of the store."""
 
     @pytest.fixture
-    async def fetch(self, signed: SignedFiles) -> AsyncIterator[Fetch]:
+    def fetch(self, send: Send) -> Fetch:
+        async def fetch(method: str, url: str, at: datetime, headers: Mapping[str, str]) -> Fetched:
+            return await send(method, url, at, headers, b"")
+
+        return fetch
+
+    @pytest.fixture
+    async def send(self, signed: SignedFiles) -> AsyncIterator[Send]:
         async with open_harness() as harness:
 
             async def send(
-                method: str, url: str, at: datetime, headers: Mapping[str, str]
+                method: str,
+                url: str,
+                at: datetime,
+                headers: Mapping[str, str],
+                content: bytes | list[bytes],
             ) -> Fetched:
                 context: ApiContext = harness.api.state.context
                 harness.api.state.context = replace(
@@ -107,7 +122,7 @@ class ServedByTheApi(SignedUrlContract):
                 )
                 transport = httpx.ASGITransport(app=harness.api, raise_app_exceptions=False)
                 async with httpx.AsyncClient(transport=transport) as http:
-                    answer = await http.request(method, url, headers=headers)
+                    answer = await http.request(method, url, headers=headers, content=sent(content))
                 return Fetched(
                     status=answer.status_code, headers=answer.headers, content=answer.content
                 )
@@ -115,7 +130,7 @@ class ServedByTheApi(SignedUrlContract):
             yield send
 
 
-class TestDirectorySignedUrls(ServedByTheApi):
+class OnADirectory(ServedByTheApi):
     @pytest.fixture
     def store(self, directory_store: DirectoryArtifactStore) -> DirectoryArtifactStore:
         return directory_store
@@ -131,7 +146,7 @@ class TestDirectorySignedUrls(ServedByTheApi):
         )
 
 
-class TestMemorySignedUrls(ServedByTheApi):
+class InMemory(ServedByTheApi):
     @pytest.fixture
     def store(self) -> MemoryArtifactStore:
         return MemoryArtifactStore()
@@ -145,6 +160,22 @@ class TestMemorySignedUrls(ServedByTheApi):
         other = MemoryArtifactStore()
         other.files = store.files
         return other
+
+
+class TestDirectorySignedUrls(OnADirectory, SignedUrlContract):
+    pass
+
+
+class TestDirectorySignedPuts(OnADirectory, SignedPutContract):
+    pass
+
+
+class TestMemorySignedUrls(InMemory, SignedUrlContract):
+    pass
+
+
+class TestMemorySignedPuts(InMemory, SignedPutContract):
+    pass
 
 
 class TestSystemClock(ClockContract):

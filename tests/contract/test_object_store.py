@@ -12,15 +12,22 @@ import pytest
 from genjobs.adapters.r2 import R2ArtifactStore, open_r2_store
 from genjobs.adapters.r2.calls import Calls
 from genjobs.adapters.r2.presigning import Presigner
+from genjobs.domain.artifacts import ArtifactKey
+from genjobs.domain.ports import SignedPut
 from genjobs.testing.contracts import (
     ArtifactOutageContract,
     ArtifactStoreContract,
     Fetch,
     Fetched,
+    Send,
+    SignedPutContract,
     SignedUrlContract,
 )
+from genjobs.testing.contracts.artifact_files import NOW
+from genjobs.testing.contracts.signed_puts import CONTENT
 from tests.object_store import CREDENTIALS, Fault, Gate
 from tests.object_store.fixtures import HASTY
+from tests.sending import sent
 
 
 class TestR2ArtifactStore(ArtifactStoreContract):
@@ -56,9 +63,7 @@ class TestR2ThatIsNotThere(ArtifactOutageContract):
             yield store
 
 
-class TestR2SignedUrls(SignedUrlContract):
-    adds_headers = False
-
+class BehindTheGate:
     @pytest.fixture
     def store(self, r2_store: R2ArtifactStore) -> R2ArtifactStore:
         return r2_store
@@ -72,16 +77,50 @@ class TestR2SignedUrls(SignedUrlContract):
         return R2ArtifactStore(calls, presigner)
 
     @pytest.fixture
-    async def fetch(self, gate: Gate) -> AsyncIterator[Fetch]:
+    def fetch(self, send: Send) -> Fetch:
+        async def fetch(method: str, url: str, at: datetime, headers: Mapping[str, str]) -> Fetched:
+            return await send(method, url, at, headers, b"")
+
+        return fetch
+
+    @pytest.fixture
+    async def send(self, gate: Gate) -> AsyncIterator[Send]:
         async with httpx.AsyncClient(trust_env=False) as http:
 
             async def send(
-                method: str, url: str, at: datetime, headers: Mapping[str, str]
+                method: str,
+                url: str,
+                at: datetime,
+                headers: Mapping[str, str],
+                content: bytes | list[bytes],
             ) -> Fetched:
                 gate.now = at
-                answer = await http.request(method, url, headers=headers)
+                answer = await http.request(method, url, headers=headers, content=sent(content))
                 return Fetched(
                     status=answer.status_code, headers=answer.headers, content=answer.content
                 )
 
             yield send
+
+
+class TestR2SignedUrls(BehindTheGate, SignedUrlContract):
+    adds_headers = False
+
+
+class TestR2SignedPuts(BehindTheGate, SignedPutContract):
+    async def test_put_to_a_store_that_is_away_stores_nothing(
+        self, gate: Gate, store: R2ArtifactStore, key: ArtifactKey, put: SignedPut, send: Send
+    ) -> None:
+        gate.fails(Fault.BUSY, "PutObject", times=1)
+        assert (await send("PUT", put.url, NOW, put.headers, CONTENT)).status == 503
+        assert await gate.keys() == []
+        assert (await send("PUT", put.url, NOW, put.headers, CONTENT)).status == 200
+
+    async def test_answer_that_was_lost_is_told_by_the_next(
+        self, gate: Gate, store: R2ArtifactStore, key: ArtifactKey, put: SignedPut, send: Send
+    ) -> None:
+        gate.fails(Fault.LOSE_ANSWER, "PutObject", times=1)
+        with pytest.raises(httpx.HTTPError):
+            await send("PUT", put.url, NOW, put.headers, CONTENT)
+        assert (await send("PUT", put.url, NOW, put.headers, CONTENT)).status == 412
+        assert await gate.keys() == [key]

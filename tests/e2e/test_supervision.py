@@ -25,9 +25,9 @@ def body(workflow: dict[str, Any]) -> dict[str, Any]:
     return {"user_id": USER, "workflow": workflow}
 
 
-async def printed(data: Path, *arguments: str) -> Any:
+async def printed(data: Path, *arguments: str, **settings: str) -> Any:
     """Return what a command prints as JSON; None when it prints nothing."""
-    async with running(data, *arguments) as command:
+    async with running(data, *arguments, **settings) as command:
         out, err = await asyncio.wait_for(command.process.communicate(), 90)
     assert command.process.returncode == 0, err.decode()
     return json.loads(out) if out else None

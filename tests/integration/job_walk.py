@@ -9,15 +9,23 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from genjobs.domain.attempts import Assignment, Beat, Completed, Execution, Recorded
-from genjobs.domain.errors import InputRefused, StaleAttempt
+from genjobs.domain.errors import InputRefused, StaleAttempt, UnknownUpload
 from genjobs.domain.ids import ExecutionId, JobId
 from genjobs.domain.ingests import IngestExecution
 from genjobs.domain.job import Progress, Timings
 from genjobs.domain.lifecycle import Phase
-from genjobs.domain.ports import IngestLedger, JobLedger, JobStore, Supervision
+from genjobs.domain.ports import (
+    IngestLedger,
+    JobLedger,
+    JobStore,
+    Supervision,
+    UploadLedger,
+    UploadStore,
+)
 from genjobs.domain.supervision import Deeds, Termination
 from genjobs.domain.tenancy import Owner, Reach
-from genjobs.testing import a_new_job
+from genjobs.domain.uploads import Upload, UploadFile
+from genjobs.testing import a_new_job, an_upload
 from genjobs.testing.clock import BEGINNING
 
 
@@ -29,6 +37,8 @@ class JobWalk:
     ledger: JobLedger
     ingests: IngestLedger
     supervision: Supervision
+    uploads: UploadStore
+    upload_ledger: UploadLedger
     owners: list[Owner]
     chance: random.Random
     now: datetime = BEGINNING
@@ -37,6 +47,8 @@ class JobWalk:
     executions: list[Execution] = field(default_factory=list)
     completed: list[tuple[JobId, UUID]] = field(default_factory=list)
     claims: list[IngestExecution] = field(default_factory=list)
+    uploaded: list[Upload] = field(default_factory=list)
+    left: list[UploadFile] = field(default_factory=list)
     #: Attempts that were escalated, and what became of jobs because of it.
     escalated: int = 0
 
@@ -57,6 +69,9 @@ class JobWalk:
                 self._tick,
                 self._escalate,
                 self._create_with_url,
+                self._upload,
+                self._create_with_uploads,
+                self._purge_uploads,
                 self._claim,
                 self._settle,
                 self._pause,
@@ -130,6 +145,27 @@ class JobWalk:
         new = a_new_job(self.chance.choice(self.owners), at=self.now, pending=["a.png"])
         self.jobs.append((new.owner, new.id))
         await self.store.create(new)
+
+    async def _upload(self) -> None:
+        life = timedelta(seconds=self.chance.choice((20, 1800)))
+        upload = an_upload(self.chance.choice(self.owners), at=self.now, life=life)
+        self.uploaded.append(upload)
+        await self.uploads.create(upload)
+
+    async def _create_with_uploads(self) -> None:
+        if not self.uploaded:
+            return
+        uploads = self.chance.choices(self.uploaded[-9:], k=2)  # of two users, often
+        new = a_new_job(uploads[0].owner, at=self.now, uploads=uploads)
+        self.jobs.append((new.owner, new.id))
+        try:
+            await self.store.create(new)
+        except UnknownUpload:
+            self.jobs.remove((new.owner, new.id))
+
+    async def _purge_uploads(self) -> None:
+        self.left.extend(await self.upload_ledger.take(now=self.now, limit=3))
+        await self.upload_ledger.forget(self.left[-3:])
 
     async def _claim(self) -> None:
         executions = [ExecutionId(uuid4()) for _ in range(2)]

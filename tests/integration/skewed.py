@@ -6,6 +6,7 @@ Made once for each test process, and only read by the tests.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -67,6 +68,20 @@ _STEPS = (
     INSERT INTO genjobs.ingest_turns (tenant_id, user_id, served)
     SELECT tenant_id, user_id, row_number() OVER () FROM genjobs.ingests GROUP BY 1, 2
     """,
+    # 30,000 uploads of one tenant, all of one user, every second of them unused.
+    f"""
+    INSERT INTO genjobs.uploads (tenant_id, id, user_id, key, filename, content_type, bytes, state,
+        created_at, expires_at)
+    SELECT '{BIG}', md5('upload' || n)::uuid, 'u_0', 'k' || n, 'a.png', 'image/png', 1,
+        CASE WHEN n % 2 = 0 THEN 'unused' ELSE 'used' END, '{THEN}', '{LATER}'
+    FROM generate_series(1, 30000) n
+    """,
+    f"""
+    INSERT INTO genjobs.upload_uses (tenant_id, job_id, upload_id)
+    SELECT '{BIG}', j.id, md5('upload' || j.n)::uuid FROM (
+        SELECT id, 1 + 2 * (row_number() OVER () % 15000) AS n FROM genjobs.jobs
+        WHERE tenant_id = '{BIG}' LIMIT 40000) j
+    """,
     """
     INSERT INTO genjobs.user_load (tenant_id, user_id, queued, ready)
     SELECT tenant_id, user_id, count(*) FILTER (WHERE status = 'queued'),
@@ -77,12 +92,21 @@ _STEPS = (
     SELECT tenant_id, sum(queued), count(*) FILTER (WHERE ready > 0) FROM genjobs.user_load
     GROUP BY 1
     """,
+    *(
+        f"UPDATE genjobs.{table} SET uploads = 15000 WHERE tenant_id = '{BIG}' {user}"
+        for table, user in (("user_load", "AND user_id = 'u_0'"), ("tenant_load", ""))
+    ),
     """
     INSERT INTO genjobs.api_keys (id, tenant_id, name, live, secret_sha256, scopes, created_at)
     SELECT 'k' || t.name, t.id, 'k', true, sha256('k'), '{}', now() FROM genjobs.tenants t
     """,
     "SET session_replication_role = origin",
 )
+
+
+def upload_id(n: int) -> str:
+    """Return the id of upload number ``n``."""
+    return hashlib.md5(f"upload{n}".encode()).hexdigest()
 
 
 async def fill(database: Database) -> None:

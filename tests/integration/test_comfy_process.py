@@ -166,9 +166,14 @@ def test_command_that_makes_no_sense_is_refused(tmp_path: Path, command: str) ->
         comfyui_place(settings)
 
 
-def test_other_programs_get_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GENJOBS_API_KEY", "secret")
-    monkeypatch.setenv("ANYTHING", "else")
-    environment = Settings.environment_of_others()
-    assert "GENJOBS_API_KEY" not in environment
-    assert environment["ANYTHING"] == "else"
+def test_comfyui_is_given_named_variables_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GENJOBS_API_KEY", "AWS_SECRET_ACCESS_KEY", "MODAL_TOKEN_SECRET", "ANYTHING"):
+        monkeypatch.setenv(name, "secret")
+    for name in ("CUDA_VISIBLE_DEVICES", "LC_ALL", "HF_HOME"):
+        monkeypatch.setenv(name, "given")
+    environment = Settings(comfyui_environment=("HF_HOME",)).environment_of_comfyui()
+    assert "secret" not in environment.values()
+    assert sorted(name for name, value in environment.items() if value == "given") == [
+        *("CUDA_VISIBLE_DEVICES", "HF_HOME", "LC_ALL")
+    ]
+    assert environment["PATH"] == os.environ["PATH"]

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from genjobs.adapters.postgres import PostgresJobStore, administration, migrate, open_pool
+from genjobs.adapters.postgres.keeping_tables import metadata
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.adapters.postgres.revision import HEAD
 from genjobs.adapters.postgres.tables import SCHEMA
-from genjobs.adapters.postgres.tenancy_tables import metadata
 from genjobs.domain.errors import ConfigurationError, Unavailable
 from genjobs.domain.tenancy import Reach
 from genjobs.testing import a_new_job, an_owner

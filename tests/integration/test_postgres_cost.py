@@ -9,33 +9,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from genjobs.adapters.postgres import (
     PostgresCallLedger,
+    PostgresErasureLedger,
+    PostgresErasures,
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
     PostgresKeyDirectory,
+    PostgresReconciliation,
+    PostgresRetention,
     PostgresTenantDirectory,
+    PostgresUploadLedger,
+    PostgresUploadStore,
     administration,
     migrate,
 )
 from genjobs.adapters.postgres.pool import connect_arguments, session_arguments
 from genjobs.domain.attempts import Assignment, Beat, Execution, Failed
 from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.ids import ExecutionId, JobId, TenantId
+from genjobs.domain.erasure import Erasing
+from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId
 from genjobs.domain.ingests import IngestExecution, IngestRules
 from genjobs.domain.job import Idempotency, JobError, JobQuery, Timings
 from genjobs.domain.lifecycle import Phase
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.reconciliation import JobPlace
+from genjobs.domain.retention import RetentionRules
 from genjobs.domain.tenancy import Owner, Reach
-from genjobs.testing import a_new_job
-from tests.integration.skewed import BIG, LATER, NOW, fill
+from genjobs.domain.uploads import UploadFile
+from genjobs.testing import a_new_job, an_upload
+from tests.integration.skewed import BIG, LATER, NOW, fill, upload_id
 from tests.postgres import Database, fresh_database
 
 _TOUCHED = """
@@ -44,8 +55,10 @@ FROM pg_class c
 WHERE c.relnamespace = 'genjobs'::regnamespace AND c.relkind IN ('r', 'i')
   AND c.relname NOT IN ('slots', 'tenants', 'alembic_version')
 """
+DAY = timedelta(days=1)
 _BIG = TenantId(BIG)
 _HUGE_USER = Owner(tenant_id=_BIG, user_id="u_0")
+_ERASING = Erasing(id=ErasureId(UUID(int=1)), owner=_HUGE_USER, job_id=None, requested_at=NOW)
 _ERROR = JobError(code="node_error", message="No.")
 
 
@@ -58,10 +71,18 @@ class OneTransaction:
         self.ledger = PostgresJobLedger(self, Deadlines())  # type: ignore[arg-type]
         self.calls = PostgresCallLedger(self)  # type: ignore[arg-type]
         self.ingests = PostgresIngestLedger(self, IngestRules())  # type: ignore[arg-type]
+        self.retention = PostgresRetention(self, RetentionRules())  # type: ignore[arg-type]
+        self.reconciliation = PostgresReconciliation(self)  # type: ignore[arg-type]
+        self.erasures = PostgresErasures(self)  # type: ignore[arg-type]
+        self.erasing = PostgresErasureLedger(self, RetentionRules())  # type: ignore[arg-type]
         self.keys = PostgresKeyDirectory(self)  # type: ignore[arg-type]
+        self.uploads = PostgresUploadStore(self)  # type: ignore[arg-type]
+        self.upload_ledger = PostgresUploadLedger(self)  # type: ignore[arg-type]
         self.directory = PostgresTenantDirectory(self, DefaultLimits())  # type: ignore[arg-type]
 
-    async def rows(self, statement: str, *values: Any) -> list[asyncpg.Record]:
+    async def rows(
+        self, statement: str, *values: Any, seconds: float | None = None
+    ) -> list[asyncpg.Record]:
         return list(await self._connection.fetch(statement, *values))
 
     async def row(self, statement: str, *values: Any) -> asyncpg.Record | None:
@@ -81,6 +102,10 @@ class OneTransaction:
     async def claimed(self) -> IngestExecution:
         [ingest] = await self.ingests.claim([ExecutionId(uuid4())], now=NOW)
         return ingest.execution
+
+    async def purged(self) -> None:
+        due = await self.retention.take_ended(now=NOW + 30 * DAY, limit=20)
+        assert await self.retention.ended_gone(due, now=NOW + 30 * DAY) == 20
 
     async def some_job(self) -> JobId:
         """Return the last in line of the huge queue."""
@@ -114,6 +139,8 @@ _TENANT = Reach(tenant_id=_BIG, user_id=None)
 _PAGE = JobQuery(limit=20)
 _KEY = Idempotency(key="key", fingerprint=b"f" * 32)
 _NEW = {"at": NOW, "key": "new"}
+#: Two of the 30,000 uploads of the tenant: one that is unused and one that jobs use.
+_UPLOADS = [an_upload(_HUGE_USER, upload_id=UUID(upload_id(n)), at=NOW) for n in (10, 11)]
 
 #: What is done before, what is counted, how much it may touch, and as whom.
 _API: dict[str, tuple[Step, Step, int]] = {
@@ -127,6 +154,21 @@ _API: dict[str, tuple[Step, Step, int]] = {
         _nothing,
         lambda t: t.store.create(a_new_job(_HUGE_USER, at=NOW, pending=["a.png"])),
         60,
+    ),
+    "create with uploads": (
+        _nothing,
+        lambda t: t.store.create(a_new_job(_HUGE_USER, at=NOW, uploads=_UPLOADS)),
+        60,
+    ),
+    "create an upload": (
+        _nothing,
+        lambda t: t.uploads.create(an_upload(_HUGE_USER, at=NOW)),
+        20,
+    ),
+    "find uploads": (
+        _nothing,
+        lambda t: t.uploads.find(_HUGE_USER, [item.id for item in _UPLOADS], now=NOW),
+        10,
     ),
     # A place in line is counted up to 1,000, and then told as that.
     "get": (OneTransaction.some_job, lambda t, job: t.store.get(_REACH, job), 1100),
@@ -145,6 +187,11 @@ _API: dict[str, tuple[Step, Step, int]] = {
     "usage": (_nothing, lambda t: t.directory.usage(_REACH, now=NOW), 10),
     "standing": (_nothing, lambda t: t.directory.standing(_HUGE_USER), 10),
     "narrowing": (_nothing, lambda t: t.directory.narrowing(_BIG), 10),
+    "begin erasure": (
+        _nothing,
+        lambda t: t.erasures.begin_user(_HUGE_USER, ErasureId(uuid4()), now=NOW),
+        60,
+    ),
     "find key": (_nothing, lambda t: t.keys.find_key("kt7"), 10),
     "touch keys": (_nothing, lambda t: t.keys.touch({"kt0": (_BIG, NOW)}), 10),
 }
@@ -217,6 +264,54 @@ _WORKER: dict[str, tuple[Step, Step, int]] = {
         OneTransaction.claimed,
         lambda t, _: t.ingests.rescue(now=LATER, limit=5),
         400,
+    ),
+    "take inputs": (_nothing, lambda t: t.retention.take_inputs(now=LATER, limit=5), 60),
+    "take no inputs": (_nothing, lambda t: t.retention.take_inputs(now=NOW - DAY, limit=5), 5),
+    "inputs gone": (
+        lambda t: t.retention.take_inputs(now=LATER, limit=5),
+        lambda t, due: t.retention.inputs_gone(due, now=LATER),
+        60,
+    ),
+    "take ended": (_nothing, lambda t: t.retention.take_ended(now=NOW + 30 * DAY, limit=5), 60),
+    "take none ended": (_nothing, lambda t: t.retention.take_ended(now=NOW, limit=5), 5),
+    "ended gone": (
+        lambda t: t.retention.take_ended(now=NOW + 30 * DAY, limit=5),
+        lambda t, due: t.retention.ended_gone(due, now=NOW + 30 * DAY),
+        60,
+    ),
+    "drop tombstones": (
+        OneTransaction.purged,
+        lambda t, _: t.retention.drop_tombstones(now=NOW + 90 * DAY, limit=5),
+        60,
+    ),
+    "take erasures": (_nothing, lambda t: t.erasing.take(now=NOW, limit=5), 10),
+    # Five indexes hold the jobs that have not ended; the pauses of all tenants are looked through.
+    "open jobs of a user": (_nothing, lambda t: t.erasing.open_jobs(_ERASING, limit=5), 5000),
+    "jobs of a user": (_nothing, lambda t: t.erasing.jobs(_ERASING, limit=5), 60),
+    "keys of a user": (_nothing, lambda t: t.erasing.keys_gone(_ERASING, limit=5), 60),
+    "uploads of a user": (_nothing, lambda t: t.erasing.uploads(_ERASING, now=NOW, limit=5), 60),
+    "files that are named": (
+        _nothing,
+        lambda t: t.reconciliation.named(JobPlace(tenant_id=_BIG), limit=50),
+        120,
+    ),
+    "missing files": (_nothing, lambda t: t.reconciliation.missing_since(NOW, limit=50), 10),
+    "purge uploads": (_nothing, lambda t: t.upload_ledger.take(now=LATER, limit=5), 60),
+    "purge no upload": (_nothing, lambda t: t.upload_ledger.take(now=NOW, limit=5), 5),
+    "forget uploads": (
+        lambda t: t.upload_ledger.take(now=LATER, limit=5),
+        lambda t, files: t.upload_ledger.forget(files),
+        60,
+    ),
+    "orphans among uploads": (
+        _nothing,
+        lambda t: t.upload_ledger.orphans(
+            [
+                UploadFile(key=item.key, tenant_id=item.owner.tenant_id, upload_id=item.id)
+                for item in _UPLOADS
+            ]
+        ),
+        10,
     ),
     "backlog": (_nothing, lambda t: t.ingests.backlog(), 10_000),
 }

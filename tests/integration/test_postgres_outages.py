@@ -62,8 +62,8 @@ async def scene(database: Database) -> AsyncIterator[Scene]:
         proxied(database.api) as api_proxy,
         proxied(database.worker) as worker_proxy,
         # Statements are sent as text every time, so that the proxy can tell them.
-        open_pool(f"{api_proxy.url}&pooler=transaction", command_seconds=1) as api,
-        open_pool(f"{worker_proxy.url}&pooler=transaction", command_seconds=1) as worker,
+        open_pool(f"{api_proxy.url}&pooler=transaction", command_seconds=2) as api,
+        open_pool(f"{worker_proxy.url}&pooler=transaction", command_seconds=2) as worker,
     ):
         yield Scene(
             jobs=SupervisionBackend(
@@ -191,6 +191,20 @@ async def test_worker_comes_back_after_its_connections_were_lost(scene: Scene, h
             except Unavailable:
                 await asyncio.sleep(0.05)
     assert replies == {run.execution_id: BeatReply.GO_ON}
+
+
+async def test_connections_that_were_forgotten_cost_one_time_out(scene: Scene) -> None:
+    """As by a firewall that drops idle connections without a word: all of them at once."""
+    _, given = await _dispatched(scene.jobs)
+    ledger = scene.jobs.ledger
+    run = (await ledger.start(given, ExecutionId(uuid4()), now=NOW)).execution
+    beat = Beat(execution=run, phase=Phase.RENDERING, progress=None)
+    await asyncio.gather(*(ledger.overview(now=NOW) for _ in range(4)))  # four connections
+    scene.worker.forget()
+
+    with pytest.raises(Unavailable):
+        await ledger.heartbeat([beat], now=NOW)
+    assert await ledger.heartbeat([beat], now=NOW) == {run.execution_id: BeatReply.GO_ON}
 
 
 async def test_slow_network_changes_nothing(scene: Scene) -> None:

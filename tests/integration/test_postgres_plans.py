@@ -155,7 +155,7 @@ _ID = "00000000-0000-0000-0000-000000000001"
 _SUPERVISION: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     "overview": (
         [("timestamp with time zone", "infinity")],
-        {"jobs_ready", "jobs_expiry", "jobs_pkey"},
+        {"jobs_ready", "jobs_expiry", "jobs_pkey", "jobs_purge_due"},
     ),
     "orphans": (
         [
@@ -174,6 +174,18 @@ _SUPERVISION: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
         ],
         {"jobs_pkey"},
     ),
+    "take_inputs": (
+        [*[("timestamp with time zone", "infinity")] * 2, ("integer", "5")],
+        {"jobs_inputs_due"},
+    ),
+    "take_ended": (
+        [("timestamp with time zone", "infinity"), ("integer", "5")],
+        {"jobs_purge_due"},
+    ),
+    "drop_tombstones": (
+        [("timestamp with time zone", "infinity"), ("integer", "5")],
+        {"jobs_tombstones"},
+    ),
 }
 
 
@@ -186,11 +198,12 @@ async def _supervision_statement(database: Database, name: str) -> str:
         name,
     )
     source = re.sub(r"--[^\n]*", "", row["prosrc"])
-    # What a WITH of the function reads.
+    # What a WITH of the function, or the choice of the rows that it writes, reads.
     [text] = re.findall(
         r"WITH \w+ AS \(\s+(\(?SELECT .*?)\n    \)(?:, counted|\s+UPDATE)", source, re.S
-    )
-    for place, argument in enumerate(row["proargnames"][:5], 1):
+    ) or re.findall(r"ARRAY\(\s+(SELECT .*? SKIP LOCKED)\)\)", source, re.S)
+    named = [name for name in row["proargnames"][:5] if re.search(rf"\b{name}\b", text)]
+    for place, argument in enumerate(named, 1):
         text = re.sub(rf"\b{argument}\b", f"${place}", text)
     return str(text)
 

@@ -21,6 +21,8 @@ from genjobs.adapters.postgres import (
     PostgresJobLedger,
     PostgresJobStore,
     PostgresSupervision,
+    PostgresUploadLedger,
+    PostgresUploadStore,
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
@@ -172,6 +174,8 @@ def make_world(pools: tuple[Pool, Pool], owners: list[Owner], seed: int) -> JobW
         ledger=PostgresJobLedger(worker, DEADLINES),
         ingests=PostgresIngestLedger(worker, rules),
         supervision=PostgresSupervision(worker, DEADLINES),
+        uploads=PostgresUploadStore(api),
+        upload_ledger=PostgresUploadLedger(worker),
         owners=owners,
         chance=random.Random(seed),
     )

@@ -15,6 +15,8 @@ from tests.integration.test_cancel_ladder import Ladder, open_ladder
 from tests.postgres import Database
 
 _ENDED_BEFORE = None
+#: From the start of a job until most have ended: it waits for a render like its own first.
+_LONGEST = 1.1  # seconds
 
 
 async def cancels_at_random(ladder: Ladder, count: int) -> dict[CancelMethod | None, int]:
@@ -50,7 +52,7 @@ async def cancels_at_random(ladder: Ladder, count: int) -> dict[CancelMethod | N
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
             group.create_task(neighbour())
-            group.create_task(victim(chosen.uniform(-0.2, 0.7)))
+            group.create_task(victim(chosen.uniform(-0.2, _LONGEST)))
     assert ladder.keeper.life == 1
     charged = await ladder.database.execute("SELECT count(*) FROM genjobs.jobs WHERE charged > 0")
     assert charged[0][0] == 0
@@ -74,10 +76,13 @@ async def test_cancels_at_random_moments_touch_no_neighbour(
 
     assert sum(seen.values()) == count
     assert CancelMethod.INTERRUPTED in seen
-    assert not set(seen) - {
+    every = {
         CancelMethod.DEQUEUED,
         CancelMethod.INTERRUPTED,
         CancelMethod.TOO_LATE,
         _ENDED_BEFORE,
     }
+    assert set(seen) <= every
+    if count >= 1000:  # so many meet every moment
+        assert set(seen) == every
     print(f"cancels: {seen}")

@@ -48,6 +48,23 @@ async def owners(database: Database) -> tuple[Owner, Owner]:
             await store.create(a_new_job(owner, pending=["a.png"]))
             await ledger.dispatch(now=BEGINNING, limit=1)
             await database.execute(
+                "WITH made AS (INSERT INTO genjobs.uploads VALUES ($1, gen_random_uuid(), $2, 'k', "
+                "'a.png', 'image/png', 1, 'used', now(), now()) RETURNING id) "
+                "INSERT INTO genjobs.upload_uses "
+                "SELECT $1, j.id, made.id FROM made, genjobs.jobs j WHERE j.tenant_id = $1",
+                *(owner.tenant_id, owner.user_id),
+            )
+            await database.execute(
+                "INSERT INTO genjobs.erasures (tenant_id, id, whole_user, user_id, requested_at, "
+                "due_at) VALUES ($1, gen_random_uuid(), true, 'u_erased', now(), now())",
+                owner.tenant_id,
+            )
+            await database.execute(
+                "INSERT INTO genjobs.missing_files "
+                "SELECT tenant_id, id, 'k', now() FROM genjobs.jobs WHERE tenant_id = $1",
+                owner.tenant_id,
+            )
+            await database.execute(
                 "INSERT INTO genjobs.issuer_keys VALUES ($1, 'k', $2, 'EdDSA', 'x', '{}', now())",
                 f"https://{owner.tenant_id}.test",
                 owner.tenant_id,
@@ -151,7 +168,10 @@ async def test_with_a_tenant_only_its_rows_are_seen(
                 await connection.execute(
                     "SELECT set_config('genjobs.tenant', $1, true)", str(owner.tenant_id)
                 )
-                for name in ("jobs", "ingests", "user_load", "tenant_load", "plans", "attempts"):
+                for name in (
+                    *("jobs", "ingests", "user_load", "tenant_load", "plans", "attempts"),
+                    *("uploads", "upload_uses"),
+                ):
                     rows = await connection.fetch(f"SELECT tenant_id FROM genjobs.{name}")
                     assert {row["tenant_id"] for row in rows} == {owner.tenant_id}, name
     finally:
@@ -163,6 +183,7 @@ async def test_with_a_tenant_only_its_rows_are_seen(
     [
         "INSERT INTO genjobs.idempotency VALUES ($1, 'u', 'x', '', gen_random_uuid(), now())",
         "INSERT INTO genjobs.ingest_turns VALUES ($1, 'u', 1)",
+        "INSERT INTO genjobs.upload_uses VALUES ($1, gen_random_uuid(), gen_random_uuid())",
         "INSERT INTO genjobs.user_load (tenant_id, user_id) VALUES ($1, 'u_9')",
         "UPDATE genjobs.slots SET tenant_id = $1 WHERE job_id IS NOT NULL",
     ],
@@ -193,6 +214,9 @@ async def test_nothing_is_written_for_another_tenant(
         ("api", "UPDATE genjobs.tenants SET limits = '{}'"),
         ("api", "UPDATE genjobs.plans SET limits = '{}'"),
         ("api", "DELETE FROM genjobs.issuer_keys"),
+        ("api", "UPDATE genjobs.uploads SET key = 'x'"),
+        ("api", "DELETE FROM genjobs.uploads"),
+        ("worker", "INSERT INTO genjobs.upload_uses SELECT * FROM genjobs.upload_uses"),
         ("worker", "SELECT id FROM genjobs.api_keys"),
         ("worker", "SELECT * FROM genjobs.find_key('x')"),
         ("worker", "SELECT issuer FROM genjobs.issuer_keys"),
@@ -214,12 +238,24 @@ async def test_credentials_and_limits_are_out_of_reach(
         await connection.close()
 
 
-async def test_one_function_alone_has_the_owners_rights(database: Database) -> None:
+#: Functions that run with the owner's rights, and who may call them.
+_DEFINERS = {
+    "find_key": "genjobs_api",
+    **dict.fromkeys(("drop_tombstones", "cancel_erased", "remove_erased"), "genjobs_worker"),
+}
+
+
+async def test_few_functions_have_the_owners_rights(database: Database) -> None:
     rows = await database.execute(
-        "SELECT proname, proconfig FROM pg_proc WHERE prosecdef "
-        "AND pronamespace = 'genjobs'::regnamespace"
+        "SELECT proname, proconfig, array(SELECT r.rolname::text FROM pg_roles r "
+        " WHERE r.rolname IN ('genjobs_api', 'genjobs_worker') "
+        " AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) AS callers "
+        "FROM pg_proc p WHERE prosecdef AND pronamespace = 'genjobs'::regnamespace"
     )
-    assert [tuple(row) for row in rows] == [("find_key", ["search_path=pg_catalog, pg_temp"])]
+    assert {row["proname"]: row["callers"] for row in rows} == {
+        name: [caller] for name, caller in _DEFINERS.items()
+    }
+    assert all(row["proconfig"] == ["search_path=pg_catalog, pg_temp"] for row in rows)
 
 
 async def test_tenants_that_take_turns_on_one_connection_do_not_meet(

@@ -8,13 +8,25 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from genjobs.adapters.local.signals import LocalSignals
-from genjobs.adapters.postgres import Pool, administration
+from genjobs.adapters.postgres import (
+    Pool,
+    PostgresErasureLedger,
+    PostgresReconciliation,
+    PostgresRetention,
+    PostgresUploadLedger,
+    administration,
+)
+from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
+from genjobs.application.purge import PurgeFiles
+from genjobs.application.purge_uploads import PurgeUploads
+from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.supervise import Supervise
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Completed, Recorded
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import Timings
+from genjobs.domain.retention import RetentionRules
 from genjobs.domain.supervision import Patience, Termination
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing import MemoryArtifactStore, MemoryWorkerControl, a_new_job
@@ -42,8 +54,11 @@ class _WalkClock:
         return 0.0
 
 
-def _supervisor(world: JobWalk) -> Supervise:
+def _supervisor(world: JobWalk, pools: tuple[Pool, Pool]) -> Supervise:
     clock, shared = _WalkClock(world), world.supervision
+    artifacts, rules = MemoryArtifactStore(), RetentionRules()
+    _, worker = pools
+    uploads = PostgresUploadLedger(worker)
     return Supervise(
         ledger=world.ledger,
         ingests=world.ingests,
@@ -54,7 +69,20 @@ def _supervisor(world: JobWalk) -> Supervise:
             clock=clock,
             patience=Patience.of(DEADLINES),
         ),
-        sweep=SweepFiles(artifacts=MemoryArtifactStore(), supervision=shared, clock=clock),
+        erase=EraseWhatIsAsked(
+            artifacts=artifacts,
+            erasures=PostgresErasureLedger(worker, rules),
+            clock=clock,
+            settle=DEADLINES.lease,
+        ),
+        purge=PurgeFiles(
+            artifacts=artifacts, retention=PostgresRetention(worker, rules), clock=clock
+        ),
+        reconcile=ReconcileFiles(
+            artifacts=artifacts, reconciliation=PostgresReconciliation(worker), clock=clock
+        ),
+        sweep=SweepFiles(artifacts=artifacts, supervision=shared, uploads=uploads, clock=clock),
+        purge_uploads=PurgeUploads(uploads=uploads, artifacts=artifacts),
         clock=clock,
         signals=LocalSignals(),
     )
@@ -65,7 +93,7 @@ async def test_five_supervisors_at_once_do_each_thing_once(
 ) -> None:
     """Running, silent, cancelled, waiting and claimed jobs, all due at the same moment."""
     world = make_world(pools, owners, 3)
-    supervisors = [_supervisor(world) for _ in range(5)]
+    supervisors = [_supervisor(world, pools) for _ in range(5)]
     for supervisor in supervisors:
         await supervisor.tick()
     world.now = BEGINNING + timedelta(seconds=90)
@@ -198,10 +226,10 @@ async def test_wrong_counts_are_found_and_mended(
         await world.create()
     await database.execute("UPDATE genjobs.user_load SET queued = queued + 3, ready = 0")
     await database.execute("UPDATE genjobs.tenant_load SET in_flight = 9")
-    tick = await _supervisor(world).tick()
+    tick = await _supervisor(world, pools).tick()
     assert tick.drift >= 3
     assert tick.overview.drift == tick.drift
-    assert (await _supervisor(world).tick()).drift == 0
+    assert (await _supervisor(world, pools).tick()).drift == 0
     await check(database, world)
 
 

@@ -87,6 +87,8 @@ class Gate:
     seen: list[Seen] = field(default_factory=list)
     #: Connections that are open.
     open: int = 0
+    #: moto looks and then stores, in two steps; a real store's conditional PUT is one.
+    _one_by_one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def operations(self) -> list[str]:
         """Return the names of all requests so far."""
@@ -171,7 +173,8 @@ class Gate:
             writer.write(_error(*refused, head=method == "HEAD"))
             await writer.drain()
             return
-        answer = await self._moto(head, body)
+        async with self._one_by_one if "if-none-match" in headers else contextlib.nullcontext():
+            answer = await self._moto(head, body)
         if fault is Fault.LOSE_ANSWER:
             return
         if fault is Fault.HALF:

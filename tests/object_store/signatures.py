@@ -88,6 +88,8 @@ def _presigned(
         return 400, "AuthorizationQueryParametersError"
     if not 0 < life <= 604_800 or len(values) != len(pairs) or "host" not in names:
         return 400, "AuthorizationQueryParametersError"
+    if any(name.startswith("x-amz-") and name not in names for name in headers):
+        return 403, "AccessDenied"  # there were headers present which were not signed
     auth = S3SigV4QueryAuth(_BOTO, "s3", _REGION)
     rest = "&".join(item for item in query.split("&") if not item.startswith("X-Amz-Signature="))
     given = {name: headers.get(name, "") for name in names}

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from genjobs.domain.erasure import ErasureKind
 from genjobs.domain.job import CancelMethod
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.media import MediaKind
@@ -146,17 +147,36 @@ class TokenOut(BaseModel):
     expires_at: datetime
 
 
+class UploadOut(BaseModel):
+    """An upload: put the file to ``url`` with ``headers``, then name ``id`` in ``media``."""
+
+    id: str = Field(examples=["upl_01kb3v9m2xf0wtq7m8e5n4d3rc"])
+    object: Literal["upload"]
+    user_id: str
+    filename: str
+    content_type: str
+    bytes: int
+    method: Literal["PUT"]
+    url: str
+    headers: dict[str, str]
+    url_expires_at: datetime
+    created_at: datetime
+    expires_at: datetime
+
+
 class LimitsOut(BaseModel):
     """Limits; null does not limit. Days are in UTC."""
 
     submits_per_second: float | None
     submit_burst: int | None
     max_queued: int | None
+    max_uploads: int | None
     max_in_flight: int | None
     jobs_per_day: int | None
     bytes_per_day: int | None
     max_priority: int | None
     max_run_seconds: float | None
+    retention_seconds: float | None
     max_retention_seconds: float | None
     weight: float
     browser_writes: bool
@@ -169,6 +189,7 @@ class UsedOut(BaseModel):
     in_flight: int
     jobs_today: int
     bytes_today: int
+    uploads: int
 
 
 class UsagePartOut(BaseModel):
@@ -190,3 +211,24 @@ class UsageOut(BaseModel):
     object: Literal["usage"]
     tenant: UsagePartOut | None
     user: UserUsageOut | None
+
+
+class ErasedOut(BaseModel):
+    """How much was removed so far."""
+
+    jobs: int
+    files: int
+    uploads: int
+    idempotency_keys: int
+
+
+class ErasureOut(BaseModel):
+    """An erasure; once completed, its receipt."""
+
+    id: str = Field(examples=["era_01kb3v9m2xf0wtq7m8e5n4d3rc"])
+    object: Literal["erasure"]
+    kind: ErasureKind
+    status: Literal["running", "completed"]
+    requested_at: datetime
+    finished_at: datetime | None
+    erased: ErasedOut

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from genjobs.api import files, health, jobs, problems, tokens, usage
+from genjobs.api import erasures, files, health, jobs, problems, tokens, uploads, usage
 from genjobs.api.context import ApiContext
 from genjobs.api.middleware import Edge
 from genjobs.api.openapi import DESCRIPTION, TAGS, describe
@@ -43,6 +43,8 @@ def create_app(
         redoc_url=None,
     )
     app.include_router(jobs.router)
+    app.include_router(erasures.router)
+    app.include_router(uploads.router)
     app.include_router(tokens.router)
     app.include_router(usage.router)
     app.include_router(files.router)
@@ -53,7 +55,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(cors_origins),
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=[
                 *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
                 "X-Request-Id",

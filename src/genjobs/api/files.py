@@ -1,9 +1,11 @@
-"""``/files``: the signed URLs of a local artifact store. Who may read is in the signature."""
+"""``/files``: the signed URLs of a local artifact store. Who may read or write is signed."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -13,11 +15,14 @@ from genjobs.api import problems
 from genjobs.api.context import context_of
 from genjobs.api.openapi import problem_responses
 from genjobs.domain.attachments import content_disposition
-from genjobs.domain.errors import NotFound
+from genjobs.domain.errors import NotFound, UploadMismatch
 from genjobs.domain.ports import SignedFile, SignedFiles
 
 router = APIRouter(tags=["files"])
 
+#: How long a body that is put may be silent, and take in all.
+_SILENCE_SECONDS: Final = 30.0
+_ALL_SECONDS: Final = 900.0
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
@@ -35,14 +40,8 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 )
 async def get_file(request: Request, key: str) -> Response:
     """Serve a file while its signature lasts."""
-    context = context_of(request)
-    if context.signed_files is None or len(request.query_params.multi_items()) != len(
-        request.query_params
-    ):
-        raise NotFound
-    file = await context.signed_files.resolve(
-        key, dict(request.query_params), now=context.clock.now()
-    )
+    files, query = _signed(request)
+    file = await files.resolve(key, query, now=context_of(request).clock.now())
     headers = {
         "Content-Disposition": content_disposition(file.filename),
         "Content-Type": file.content_type,
@@ -66,8 +65,65 @@ async def get_file(request: Request, key: str) -> Response:
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     return StreamingResponse(
-        _stream(context.signed_files, file, start, length), status_code=status, headers=headers
+        _stream(files, file, start, length), status_code=status, headers=headers
     )
+
+
+@router.put(
+    "/files/{key:path}",
+    operation_id="files_put",
+    summary="Upload a file to its signed URL",
+    response_class=Response,
+    responses={
+        200: {"description": "The file is stored"},
+        **problem_responses(404, 412, 422, 503),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": {"*/*": {}}}},
+)
+async def put_file(request: Request, key: str) -> Response:
+    """Take the file that was declared, once."""
+    files, query = _signed(request)
+    target = await files.resolve_put(key, query, now=context_of(request).clock.now())
+    problems.add_to_refusal(request, {"Connection": "close"})  # of a body that is not read
+    if (
+        request.headers.get("content-type") != target.content_type
+        or request.headers.get("content-length") != str(target.length)
+        or "content-encoding" in request.headers
+    ):
+        raise UploadMismatch
+    async with aclosing(received(request)) as body:
+        await files.take(target, body)
+    return Response(status_code=200, headers={"Cache-Control": "no-store"})
+
+
+def _signed(request: Request) -> tuple[SignedFiles, dict[str, str]]:
+    """Return what serves signed URLs, and the query; ``NotFound`` where none can be signed."""
+    files, query = context_of(request).signed_files, request.query_params
+    if files is None or len(query.multi_items()) != len(query):
+        raise NotFound
+    return files, dict(query)
+
+
+async def received(
+    request: Request, *, silence: float = _SILENCE_SECONDS, most: float = _ALL_SECONDS
+) -> AsyncGenerator[bytes, None]:
+    """
+    Yield the body; ``UploadMismatch`` when it is silent, or takes longer than ``most``.
+
+    Both are in seconds.
+    """
+    now = asyncio.get_running_loop().time
+    until = now() + most
+    async with aclosing(request.stream()) as body:
+        while True:
+            try:
+                async with asyncio.timeout_at(min(now() + silence, until)):
+                    chunk = await anext(body, None)
+            except TimeoutError:
+                raise UploadMismatch("The file did not come in time.") from None
+            if chunk is None:
+                return
+            yield chunk
 
 
 def _range(match: re.Match[str], size: int) -> tuple[int, int] | None:

@@ -43,7 +43,7 @@ UserId = Annotated[
     response_class=Response,
     responses={
         202: {"model": JobOut, "description": "The job, with its address in Location"},
-        **problem_responses(400, 401, 403, 413, 415, 422, 429, 503),
+        **problem_responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
     },
     openapi_extra=body_of("JobCreate"),
 )
@@ -95,7 +95,7 @@ async def get_job(
     request: Request, principal: Principal, job_id: str, user_id: UserId = None
 ) -> Response:
     """Return a job as it is now."""
-    view = await context_of(request).genjobs.get(principal.reach(user_id), _id(job_id))
+    view = await context_of(request).genjobs.get(principal.reach(user_id), job_id_of(job_id))
     etag = f'W/"{view.revision}"'
     headers = {**_FRESH, "ETag": etag}
     if not view.job.status.final:
@@ -162,7 +162,7 @@ async def cancel_job(
     request: Request, principal: Principal, job_id: str, user_id: UserId = None
 ) -> Response:
     """Stop a job; repeating it is harmless."""
-    view = await context_of(request).genjobs.cancel(principal.reach(user_id), _id(job_id))
+    view = await context_of(request).genjobs.cancel(principal.reach(user_id), job_id_of(job_id))
     return _answer(view, status=200 if view.job.status.final else 202, headers=_FRESH)
 
 
@@ -196,7 +196,7 @@ async def get_output(
 ) -> Response:
     """Redirect to a fresh link."""
     signed = await context_of(request).genjobs.output(
-        principal.reach(user_id), _id(job_id), output_id
+        principal.reach(user_id), job_id_of(job_id), output_id
     )
     return Response(
         status_code=302, headers={"Location": signed.url, "Cache-Control": "private, no-store"}
@@ -214,7 +214,8 @@ def _answer(view: JobView, *, status: int, headers: dict[str, str]) -> Response:
     )
 
 
-def _id(text: str) -> JobId:
+def job_id_of(text: str) -> JobId:
+    """Return the job id in a path; ``NotFound`` when it is none."""
     try:
         return parse_job_id(text)
     except ValueError:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from genjobs.api.answers import ProblemOut
 from genjobs.api.problems import HTTP_CODES, MEDIA_TYPE
-from genjobs.api.schemas import JobCreate, TokenCreate
+from genjobs.api.schemas import JobCreate, TokenCreate, UploadCreate
 
 DESCRIPTION: Final = (
     "Runs ComfyUI workflows as jobs. Every refusal is a problem document (RFC 9457) with a stable "
@@ -17,6 +17,8 @@ DESCRIPTION: Final = (
 )
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch and cancel jobs."},
+    {"name": "erasure", "description": "Removing users and jobs for good."},
+    {"name": "uploads", "description": "Files for jobs, straight from a browser."},
     {"name": "access", "description": "Tokens for end users, and limits."},
     {"name": "files", "description": "Files behind signed URLs."},
     {"name": "health", "description": "For load balancers and operators; no key needed."},
@@ -27,6 +29,8 @@ _REASONS: Final = {
     401: "No valid key",
     403: "The key lacks the scope",
     404: "No such thing, or not yours",
+    409: "All that is this user's is being erased; try again after `Retry-After` seconds",
+    412: "A file is there already; it is never replaced",
     413: "The body, its media or the workflow are too large",
     415: "The body is not sent as JSON",
     416: "The range is outside the file",
@@ -53,6 +57,8 @@ def _example(status: int) -> dict[str, Any]:
         401: "unauthenticated",
         403: "scope_missing",
         404: "not_found",
+        409: "user_being_erased",
+        412: "upload_exists",
         429: "rate_limited",
         503: "unavailable",
     }
@@ -64,7 +70,7 @@ def _example(status: int) -> dict[str, Any]:
         "status": status,
         "detail": _REASONS[status],
         "code": code,
-        "retryable": status in {429, 503},
+        "retryable": status in {409, 429, 503},
         "request_id": "req_4f0c2a",
     }
 
@@ -88,7 +94,7 @@ def describe(app: FastAPI) -> None:
             return app.openapi_schema
         document = made()
         parts = document["components"]
-        for request in (JobCreate, TokenCreate):
+        for request in (JobCreate, TokenCreate, UploadCreate):
             schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
             parts["schemas"] |= schema.pop("$defs", {})
             parts["schemas"][request.__name__] = schema

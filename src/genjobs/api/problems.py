@@ -30,12 +30,15 @@ from genjobs.domain.errors import (
     ScopeMissing,
     Unauthenticated,
     Unavailable,
+    UploadExists,
+    UserBeingErased,
     WorkflowTooLarge,
     default_message,
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER: Final = "2"  # seconds; an outage of a database or store is noticed and mended fast
+_RETRY_CONFLICT: Final = "10"  # seconds; an erasure takes some ticks of a supervisor
 _MAX_ERRORS: Final = 20
 
 #: Error class to status; a class is looked up along its bases.
@@ -44,9 +47,11 @@ STATUS: Final[Mapping[type[GenjobsError], int]] = {
     IdempotencyMismatch: 422,
     MediaTooLarge: 413,
     WorkflowTooLarge: 413,
+    UploadExists: 412,
     Unauthenticated: 401,
     ScopeMissing: 403,
     NotFound: 404,
+    UserBeingErased: 409,
     LimitReached: 429,
     Unavailable: 503,
     GenjobsError: 500,
@@ -136,6 +141,8 @@ def of_error(error: GenjobsError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER
+    if status == HTTPStatus.CONFLICT:
+        headers["Retry-After"] = _RETRY_CONFLICT
     if isinstance(error, LimitReached):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     errors = []

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from genjobs.application.create_upload import UploadDeclaration
 from genjobs.application.query import JobFilter
 from genjobs.application.submission import (
     InlineMedia,
@@ -122,6 +123,38 @@ class JobCreate(_Request):
             retention=_seconds(self.retention_seconds),
             plan=self.plan,
             idempotency_key=idempotency_key,
+        )
+
+
+class UploadCreate(_Request):
+    """What is about to be uploaded, for whom."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "user_id": "u_42",
+                    "filename": "photo.png",
+                    "content_type": "image/png",
+                    "bytes": 1048576,
+                }
+            ]
+        }
+    )
+
+    user_id: str | None = Field(
+        None, pattern=USER_ID_PATTERN, description="Your end user; required with a tenant's key"
+    )
+    filename: str = Field(description="What the user calls it; no folders, and of no effect")
+    content_type: str = Field(
+        max_length=100, description="One of the accepted types; the PUT must say the same"
+    )
+    bytes: int = Field(description="The exact length; the PUT must have it")
+
+    def declaration(self) -> UploadDeclaration:
+        """Return the request for the use case."""
+        return UploadDeclaration(
+            filename=self.filename, content_type=self.content_type, bytes=self.bytes
         )
 
 

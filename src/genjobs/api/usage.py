@@ -54,5 +54,6 @@ def _part(used: Used) -> dict[str, Any]:
             "in_flight": used.in_flight,
             "jobs_today": used.jobs_today,
             "bytes_today": used.bytes_today,
+            "uploads": used.uploads,
         },
     }

@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import Final
 
 from genjobs.application.cancel import CancelJob
+from genjobs.application.create_upload import CreateUpload, NewUpload, UploadDeclaration
+from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import (
     GetJob,
@@ -25,7 +27,8 @@ from genjobs.application.query import (
 from genjobs.application.submission import Submission
 from genjobs.application.submit import SubmitJob
 from genjobs.application.usage import GetUsage
-from genjobs.domain.ids import JobId, TenantId
+from genjobs.domain.erasure import Erasure
+from genjobs.domain.ids import ErasureId, JobId, TenantId
 from genjobs.domain.job import Job
 from genjobs.domain.ports import ArtifactStore, Authenticator, JobStore
 from genjobs.domain.tenancy import Owner, Reach
@@ -44,8 +47,12 @@ class Genjobs:
     get_output: GetOutput
     list_jobs: ListJobs
     cancel_job: CancelJob
+    create_upload: CreateUpload
     mint_token: MintToken
     get_usage: GetUsage
+    erase_user: EraseUser
+    erase_job: EraseJob
+    get_erasure: GetErasure
     authenticator: Authenticator
     jobs: JobStore
     artifacts: ArtifactStore
@@ -63,6 +70,14 @@ class Genjobs:
     async def submit(self, owner: Owner, submission: Submission) -> Job:
         """Submit a job; see :class:`~genjobs.application.submit.SubmitJob`."""
         return (await self.submit_job(owner, submission)).job
+
+    async def upload(self, owner: Owner, declaration: UploadDeclaration) -> NewUpload:
+        """
+        Declare a file that is about to be put, by any HTTP client, to the URL that is returned.
+
+        See :class:`~genjobs.application.create_upload.CreateUpload`.
+        """
+        return await self.create_upload(owner, declaration)
 
     async def get(self, reach: Reach, job_id: JobId) -> JobView:
         """Return one job; ``NotFound`` when it is not within ``reach``."""
@@ -86,6 +101,10 @@ class Genjobs:
     async def output(self, reach: Reach, job_id: JobId, output_id: str) -> SignedOutput:
         """Return one output with a fresh link."""
         return await self.get_output(reach, job_id, output_id)
+
+    async def erasure(self, tenant_id: TenantId, erasure_id: ErasureId) -> Erasure:
+        """Return how far an erasure is: the receipt, once it has ended."""
+        return await self.get_erasure(tenant_id, erasure_id)
 
     async def wait(
         self, reach: Reach, job_id: JobId, *, timeout: timedelta = timedelta(hours=1)

@@ -1,8 +1,9 @@
 """
 Ingest: fetch one job's media, prove what they are, store them, make the job eligible.
 
-Runs on CPU, before any GPU is asked for. Which jobs are claimed, and how many at once, is in
-``ingesting``; what becomes of a claim whose process dies is the supervisor's.
+Media come by URL or from uploads. This is CPU work, done before any GPU is asked for. Which jobs
+are claimed, and how many at once, is in ``ingesting``; what becomes of a claim whose process dies
+is the supervisor's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import structlog
 
 from genjobs.application.check_media import CheckMedia
 from genjobs.application.local_files import file_chunks, scratch_folder
+from genjobs.application.recording import PATIENCE
 from genjobs.application.together import together
+from genjobs.application.uploaded_media import copy_upload
 from genjobs.domain.artifacts import InputFile, ingest_prefix, input_key
 from genjobs.domain.attempts import Recorded
 from genjobs.domain.errors import (
@@ -75,6 +78,7 @@ class IngestMedia:
         """Fetch, check and store all media of the claim; never raises for what they are."""
         execution = ingest.execution
         log = _log.bind(job_id=job_text(execution.job_id), claim=execution.claim)
+        told = asyncio.Event()  # to stop
         try:
             ending, record = await self._work(ingest)
         except _ClaimLost:
@@ -82,14 +86,18 @@ class IngestMedia:
             log.info("ingest.ended", ending=IngestEnding.OVERTAKEN.value)
             return IngestEnding.OVERTAKEN
         except asyncio.CancelledError:
-            await self._settle(IngestEnding.RELEASED, execution, self.ingests.release)
+            told.set()
+            await self._settle(IngestEnding.RELEASED, execution, self.ingests.release, told)
             log.info("ingest.ended", ending=IngestEnding.RELEASED.value)
             raise
         # Told to stop from here on, it stops once the end is recorded: whether it already is
         # cannot be known, and giving up now would take the files from a job that has them.
-        settling = asyncio.create_task(self._settle(ending, execution, record))
+        settling = asyncio.create_task(self._settle(ending, execution, record, told))
         try:
             ending = await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            told.set()
+            raise
         finally:
             ending = await settling
             log.info("ingest.ended", ending=ending.value)
@@ -128,7 +136,10 @@ class IngestMedia:
     ) -> InputFile:
         path = folder / str(media.index)
         try:
-            await self.fetcher.fetch(media.url, into=path, limit=self.limit)
+            if media.upload is not None:
+                await copy_upload(self.artifacts, media.upload, path)
+            elif media.url is not None:
+                await self.fetcher.fetch(media.url, into=path, limit=self.limit)
             facts = await self.check(path, media.kinds)
             key = input_key(execution.owner, execution.job_id, media.index, claim=execution.claim)
             content_type = facts.media_type.content_type
@@ -175,9 +186,14 @@ class IngestMedia:
         ending: IngestEnding,
         execution: IngestExecution,
         record: _Record,
+        told: asyncio.Event,
     ) -> IngestEnding:
-        """Record how the claim ended; what it stored is kept only if the job has it then."""
-        until = self.clock.monotonic() + self.rules.lease.total_seconds()
+        """
+        Record how the claim ended; what it stored is kept only if the job has it then.
+
+        A database that is away is waited for: long, or for a lease once told to stop.
+        """
+        begun = self.clock.monotonic()
         while True:
             try:
                 recorded = await record(execution, now=self.clock.now())
@@ -185,7 +201,8 @@ class IngestMedia:
             except Unavailable:
                 # Unknown: it may have been recorded, so nothing is removed. The lease runs out,
                 # or the repeat says how it was.
-                if self.clock.monotonic() > until:
+                patience = self.rules.lease if told.is_set() else PATIENCE
+                if self.clock.monotonic() > begun + patience.total_seconds():
                     _log.warning("ingest.not_recorded", job_id=job_text(execution.job_id))
                     return IngestEnding.RELEASED
                 await asyncio.sleep(_RETRY.total_seconds())

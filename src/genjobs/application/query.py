@@ -21,6 +21,7 @@ from genjobs.domain.ids import JobId
 from genjobs.domain.job import Job, JobQuery
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.domain.ports import ArtifactStore, Clock, JobStore
+from genjobs.domain.retention import kept_until
 from genjobs.domain.tenancy import Reach
 
 _CURSOR_VERSION: Final = b"\x01"
@@ -70,6 +71,8 @@ class LinkSigner:
 
     All links of one window expire together, one whole window after its end; so a reader who is
     told "not modified" within the window holds links that work for at least half a life more.
+    No link outlives the job's retention, and from then on there are none: whether the files have
+    been removed yet makes no difference to a reader.
     """
 
     artifacts: ArtifactStore
@@ -79,8 +82,12 @@ class LinkSigner:
     def view(self, job: Job) -> JobView:
         """Return the job with freshly signed links."""
         half = self.life.total_seconds() / 2
-        window = int(self.clock.now().timestamp() // half)
+        now, until = self.clock.now(), kept_until(job)
+        window = int(now.timestamp() // half)
         expires_at = datetime.fromtimestamp((window + 2) * half, UTC)
+        if until is not None:
+            expires_at = min(expires_at, until.replace(microsecond=0))  # stores know whole seconds
+        ended = expires_at <= now
         outputs = tuple(
             SignedOutput(
                 output=output,
@@ -92,11 +99,10 @@ class LinkSigner:
                 ),
                 expires_at=expires_at,
             )
-            for output in job.outputs
+            for output in (() if ended else job.outputs)
         )
-        return JobView(
-            job=job, outputs=outputs, revision=f"{job.version}-{job.queue_position or 0}-{window}"
-        )
+        revision = f"{job.version}-{job.queue_position or 0}-{window}{'-ended' * ended}"
+        return JobView(job=job, outputs=outputs, revision=revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,9 @@ from genjobs.domain.ids import job_text
 from genjobs.domain.ports import ArtifactStore, Clock, JobLedger, WorkflowEngine
 
 _RETRY: Final = timedelta(seconds=1)
-#: How long an outcome is offered to a database that does not answer; then the fence decides.
-_PATIENCE: Final = timedelta(minutes=10)
+#: How long a step that may be recorded already is offered to a database that does not answer; then
+#: the fence decides. No lease bounds it: none runs out for an outage.
+PATIENCE: Final = timedelta(minutes=10)
 #: The same once the worker has to go.
 LAST_WORDS: Final = timedelta(seconds=3)
 _DISCARD_LIMIT: Final = timedelta(seconds=30)
@@ -49,7 +50,7 @@ class Recorder:
         try:
             await asyncio.wait(
                 {offering, leaving},
-                timeout=_PATIENCE.total_seconds(),
+                timeout=PATIENCE.total_seconds(),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not offering.done():

@@ -19,7 +19,7 @@ import structlog
 
 from genjobs.application.attempt import Ending, Run, StopReason, first_of, unless_stopped, within
 from genjobs.application.heart import Heart
-from genjobs.application.recording import Recorder
+from genjobs.application.recording import PATIENCE, Recorder
 from genjobs.application.renderer import Renderer, RendererBusy
 from genjobs.application.transfer import Transfer
 from genjobs.domain.artifacts import Output
@@ -139,10 +139,14 @@ class RunJob:
     async def _start(
         self, assignment: Assignment, shutdown: asyncio.Event, call_id: str | None
     ) -> StartedJob:
-        """Start, again and again: perhaps it was recorded, and only the answer was lost."""
+        """
+        Start, again and again: perhaps it was recorded, and only the answer was lost.
+
+        Then nobody else can run it, however long ago the deadline to start it has passed.
+        """
         execution_id = ExecutionId(self.ids.uuid4())
         now = asyncio.get_running_loop().time
-        until = now() + self.deadlines.start.total_seconds()
+        until = now() + PATIENCE.total_seconds()
         while True:
             try:
                 return await self.ledger.start(

@@ -17,7 +17,6 @@ from genjobs.domain.errors import (
     InvalidMedia,
     InvalidRequest,
     MediaTooLarge,
-    MediaUploadUnsupported,
     TooManyMedia,
     UnknownPlan,
     UrlNotAllowed,
@@ -132,10 +131,10 @@ def check_media(media: Sequence[MediaSource], *, most: int = limits.MAX_MEDIA) -
     names: set[str] = set()
     for index, entry in enumerate(media):
         at = f"/media/{index}"
-        _check_name(entry.name, names, at)
+        check_name(entry.name, f"{at}/name")
+        if entry.name in names:
+            raise InvalidMedia("Two media entries have the same name.", pointer=f"{at}/name")
         names.add(entry.name)
-        if isinstance(entry, MediaByUpload):
-            raise MediaUploadUnsupported(pointer=f"{at}/upload_id")
         if isinstance(entry, MediaByUrl) and not _storable(entry.url):
             raise UrlNotAllowed(pointer=f"{at}/url")
     total = sum(len(entry.content) for entry in media if isinstance(entry, InlineMedia))
@@ -147,18 +146,14 @@ def check_media(media: Sequence[MediaSource], *, most: int = limits.MAX_MEDIA) -
         )
 
 
-def _check_name(name: str, taken: set[str], at: str) -> None:
+def check_name(name: str, at: str) -> None:
+    """Raise ``InvalidMedia`` with the pointer ``at`` unless it is a plain file name."""
     if not 0 < len(name) <= limits.MAX_MEDIA_NAME_CHARS:
         raise InvalidMedia(
-            f"A media name must have 1 to {limits.MAX_MEDIA_NAME_CHARS} characters.",
-            pointer=f"{at}/name",
+            f"A media name must have 1 to {limits.MAX_MEDIA_NAME_CHARS} characters.", pointer=at
         )
     if not name.isprintable() or "/" in name or "\\" in name or name in {".", ".."}:
-        raise InvalidMedia(
-            "A media name must be a plain file name without folders.", pointer=f"{at}/name"
-        )
-    if name in taken:
-        raise InvalidMedia("Two media entries have the same name.", pointer=f"{at}/name")
+        raise InvalidMedia("A media name must be a plain file name without folders.", pointer=at)
 
 
 def wanted_kinds(

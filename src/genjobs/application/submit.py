@@ -1,8 +1,8 @@
 """
 Submit a job: check the request, store what came along, create it once.
 
-What is named by URL is judged here and fetched by the ingest, before the job is eligible. Which
-HTTP status a refusal becomes, and how a body is read, is the API's business.
+What is named by URL is judged here, what was uploaded is found; both are fetched by the ingest,
+before the job is eligible. Which HTTP status a refusal becomes is the API's business.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from genjobs.application.submission import (
     wanted_kinds,
 )
 from genjobs.application.together import together
+from genjobs.application.uploaded_media import FindUploads
 from genjobs.domain.artifacts import InputFile, input_key, job_prefix
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import (
@@ -66,6 +67,7 @@ class SubmitJob:
     denials: Denials
     deadlines: Deadlines
     fetcher: UrlFetcher
+    find_uploads: FindUploads
     check: CheckMedia
     ingest_deadline: timedelta
     #: Media entries of one job.
@@ -93,7 +95,8 @@ class SubmitJob:
                 return Created(job=earlier, replayed=True)
         if denial is not None:
             raise denial
-        pending = await self._judge(submission.media, kinds)
+        uploaded = await self.find_uploads(owner, submission.media, kinds)
+        pending = (*uploaded, *await self._judge(submission.media, kinds))
         types = await self._types(submission.media, kinds)
 
         now, asked_at = self.clock.now(), self.clock.monotonic()
@@ -143,28 +146,25 @@ class SubmitJob:
         self, media: Sequence[MediaSource], kinds: Mapping[str, frozenset[MediaKind]]
     ) -> tuple[PendingMedia, ...]:
         """Return what is to be fetched, every URL judged; in two seconds, whatever resolvers do."""
-        pending = tuple(
-            PendingMedia(
-                index=index,
-                name=entry.name,
-                url=entry.url,
-                kinds=kinds.get(entry.name, frozenset()),
-            )
-            for index, entry in enumerate(media)
-            if isinstance(entry, MediaByUrl)
-        )
 
-        async def judge(item: PendingMedia) -> None:
+        async def judge(index: int, entry: MediaByUrl) -> PendingMedia:
             try:
                 async with asyncio.timeout(_JUDGE_SECONDS):
-                    await self.fetcher.judge(item.url)
+                    await self.fetcher.judge(entry.url)
             except UrlNotAllowed as exc:
-                raise UrlNotAllowed(exc.message, pointer=f"/media/{item.index}/url") from None
+                raise UrlNotAllowed(exc.message, pointer=f"/media/{index}/url") from None
             except TimeoutError:
                 _log.info("submit.url_not_looked_up")  # the download judges it again
+            wanted = kinds.get(entry.name, frozenset())
+            return PendingMedia(index=index, name=entry.name, url=entry.url, kinds=wanted)
 
-        await together(judge(item) for item in pending)
-        return pending
+        return tuple(
+            await together(
+                judge(index, entry)
+                for index, entry in enumerate(media)
+                if isinstance(entry, MediaByUrl)
+            )
+        )
 
     async def _types(
         self, media: Sequence[MediaSource], kinds: Mapping[str, frozenset[MediaKind]]

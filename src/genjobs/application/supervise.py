@@ -18,7 +18,11 @@ from typing import Final
 
 import structlog
 
+from genjobs.application.erasing import EraseWhatIsAsked
 from genjobs.application.escalate import EscalateCancels
+from genjobs.application.purge import PurgeFiles
+from genjobs.application.purge_uploads import PurgeUploads
+from genjobs.application.reconcile import ReconcileFiles
 from genjobs.application.sweep import SweepFiles
 from genjobs.domain.attempts import Assignment, Rescue
 from genjobs.domain.errors import Unavailable
@@ -32,6 +36,8 @@ from genjobs.domain.ports import (
     Signals,
     Supervision,
 )
+from genjobs.domain.reconciliation import Reconciled
+from genjobs.domain.retention import Purged
 from genjobs.domain.supervision import Deeds
 
 TICK: Final = timedelta(seconds=5)
@@ -59,6 +65,12 @@ class Tick:
     drift: int
     #: Files without a job, removed.
     swept: int
+    #: Jobs removed for erasures.
+    erased: int
+    purged: Purged
+    reconciled: Reconciled
+    #: Uploads that nobody needed, removed.
+    uploads_purged: int
     pruned: Pruned
     overview: Overview
 
@@ -71,9 +83,15 @@ class Supervise:
     ingests: IngestLedger
     supervision: Supervision
     escalate: EscalateCancels
+    erase: EraseWhatIsAsked
+    purge: PurgeFiles
+    reconcile: ReconcileFiles
     sweep: SweepFiles
+    purge_uploads: PurgeUploads
     clock: Clock
     signals: Signals
+    #: For the sweep, and for the purge of uploads, of one tick.
+    store_seconds: float = 5.0
 
     async def tick(self) -> Tick:
         """Do everything that is due now, log one line, and return what was done."""
@@ -91,26 +109,31 @@ class Supervise:
         taken = await self.escalate()
         escalated = self._told("escalated", taken)
         self._recall(taken)
+        await self._add_up(Deeds(escalations=escalated))
         rescued = await self._drain(
             "rescued", lambda: self.ledger.rescue_lost(now=now, limit=_BATCH)
         )
+        await self._add_up(Deeds(rescues=rescued))
         ingests_rescued = await self._drain(
             "ingest_rescued", lambda: self.ingests.rescue(now=now, limit=_BATCH)
         )
+        await self._add_up(Deeds(ingest_rescues=ingests_rescued))
         # Whatever was lost on the way from other processes is dispatched now.
         self.signals.wake()
         drift = await self._recount()
+        await self._add_up(Deeds(drift=drift))
         pruned = await self.ledger.prune(now=now, limit=_BATCH)
-        swept = await self._sweep()
+        erased = await self.erase()
+        await self._add_up(Deeds(erased_jobs=erased))
+        purged = await self.purge()
         await self._add_up(
-            Deeds(
-                rescues=rescued,
-                ingest_rescues=ingests_rescued,
-                escalations=escalated,
-                drift=drift,
-                swept_files=swept,
-            )
+            Deeds(purged_inputs=purged.inputs, purged_jobs=purged.jobs, purged_rows=purged.rows)
         )
+        reconciled = await self.reconcile()
+        await self._add_up(Deeds(lost_files=reconciled.lost))
+        swept = await self._with_store("sweep", self.sweep())
+        await self._add_up(Deeds(swept_files=swept))
+        uploads_purged = await self._with_store("uploads", self.purge_uploads(now=now))
         tick = Tick(
             grace=grace,
             expired=expired,
@@ -121,6 +144,10 @@ class Supervise:
             ingest_backlog=await self.ingests.backlog(),
             drift=drift,
             swept=swept,
+            erased=erased,
+            purged=purged,
+            reconciled=reconciled,
+            uploads_purged=uploads_purged,
             pruned=pruned,
             overview=await self.ledger.overview(now=now),
         )
@@ -184,15 +211,20 @@ class Supervise:
             _log.error("supervisor.drift", wrong_counts=drift)  # mended, and yet a defect
         return drift
 
-    async def _sweep(self) -> int:
+    async def _with_store(self, action: str, work: Awaitable[int]) -> int:
         try:
-            return await self.sweep()
+            async with asyncio.timeout(self.store_seconds):
+                return await work
         except Unavailable as exc:
             # The store's outage is no reason to leave jobs alone.
-            _log.warning("sweep.unavailable", reason=exc.message)
-            return 0
+            _log.warning(f"{action}.unavailable", reason=exc.message)
+        except TimeoutError:
+            # Nor is its slowness: leases of workers wait for the next tick.
+            _log.warning(f"{action}.unavailable", reason="The store is too slow just now.")
+        return 0
 
     async def _add_up(self, deeds: Deeds) -> None:
+        """Note what a step did at once: the next one may fail, and the tick with it."""
         if deeds != Deeds():
             await self.supervision.end_tick(deeds)
 
@@ -200,7 +232,8 @@ class Supervise:
 def _line(tick: Tick) -> dict[str, object]:
     """Return what a tick's log line says."""
     said = dataclasses.asdict(tick)
-    said |= {f"pruned_{name}": count for name, count in said.pop("pruned").items()}
+    for part in ("pruned", "purged", "reconciled"):
+        said |= {f"{part}_{name}": count for name, count in said.pop(part).items()}
     overview = said.pop("overview")
     for name in (
         "oldest_eligible_seconds",
@@ -210,6 +243,7 @@ def _line(tick: Tick) -> dict[str, object]:
         "open_cancels",
         "oldest_cancel_seconds",
         "paused",
+        "purge_overdue_seconds",
     ):
         said[name] = overview[name]
     return said

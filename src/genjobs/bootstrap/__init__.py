@@ -15,8 +15,9 @@ from genjobs.application.authenticate import Authenticate
 from genjobs.application.cancel import CancelJob
 from genjobs.application.catalogues import Catalogues
 from genjobs.application.check_media import CheckMedia
+from genjobs.application.create_upload import CreateUpload
 from genjobs.application.denials import Denials
-from genjobs.application.escalate import EscalateCancels
+from genjobs.application.erase import EraseJob, EraseUser, GetErasure
 from genjobs.application.genjobs import Genjobs
 from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
@@ -24,7 +25,7 @@ from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
-from genjobs.application.sweep import SweepFiles
+from genjobs.application.uploaded_media import FindUploads
 from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters
 from genjobs.bootstrap.administration import (
@@ -34,10 +35,10 @@ from genjobs.bootstrap.administration import (
 )
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
+from genjobs.bootstrap.supervising import build_supervisor
 from genjobs.bootstrap.working import build_pushed_worker, build_worker
 from genjobs.domain.ids import TenantId
 from genjobs.domain.rates import Rate
-from genjobs.domain.supervision import Patience
 from genjobs.gpu.pushed import PushedWorker
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
@@ -81,6 +82,8 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
     jobs, artifacts, clock = await adapters.jobs(), await adapters.artifacts(), adapters.clock()
     signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
     get_job = GetJob(jobs=jobs, signer=signer)
+    erasures = await adapters.erasures()
+    uploads = await adapters.uploads()
     tenants, codec = await adapters.tenants(), adapters.token_codec()
     authenticate = Authenticate(
         keys=await adapters.keys(), tenants=tenants, codec=codec, clock=clock
@@ -97,6 +100,7 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
             denials=Denials(clock),
             deadlines=adapters.settings.deadlines(),
             fetcher=adapters.fetcher(),
+            find_uploads=FindUploads(uploads=uploads, artifacts=artifacts, clock=clock),
             check=CheckMedia(inspector=await adapters.inspector()),
             ingest_deadline=adapters.settings.ingest_rules().deadline,
             max_media=adapters.settings.max_media,
@@ -107,8 +111,19 @@ async def build_genjobs(adapters: Adapters) -> Genjobs:
         cancel_job=CancelJob(
             jobs=jobs, clock=clock, signals=await adapters.signals(), signer=signer
         ),
+        create_upload=CreateUpload(
+            uploads=uploads,
+            artifacts=artifacts,
+            clock=clock,
+            ids=adapters.ids(),
+            rules=adapters.settings.upload_rules(),
+            limit=adapters.settings.max_media_bytes,
+        ),
         mint_token=MintToken(tenants=tenants, codec=codec, clock=clock, ids=adapters.ids()),
         get_usage=GetUsage(tenants=tenants, clock=clock),
+        erase_user=EraseUser(erasures=erasures, clock=clock, ids=adapters.ids()),
+        erase_job=EraseJob(erasures=erasures, clock=clock, ids=adapters.ids()),
+        get_erasure=GetErasure(erasures=erasures),
         authenticator=authenticate,
         jobs=jobs,
         artifacts=artifacts,
@@ -134,27 +149,6 @@ async def build_ingester(adapters: Adapters) -> Ingester:
             rules=settings.ingest_rules(),
             limit=settings.max_media_bytes,
         ),
-    )
-
-
-async def build_supervisor(adapters: Adapters) -> Supervise:
-    """Return the supervisor."""
-    supervision, clock = await adapters.supervision(), adapters.clock()
-    return Supervise(
-        ledger=await adapters.ledger(),
-        ingests=await adapters.ingests(),
-        supervision=supervision,
-        escalate=EscalateCancels(
-            supervision=supervision,
-            workers=adapters.workers(),
-            clock=clock,
-            patience=Patience.of(adapters.settings.deadlines()),
-        ),
-        sweep=SweepFiles(
-            artifacts=await adapters.artifacts(), supervision=supervision, clock=clock
-        ),
-        clock=clock,
-        signals=await adapters.signals(),
     )
 
 

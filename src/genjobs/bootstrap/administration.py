@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from genjobs.application.administer_credentials import AdministerCredentials
 from genjobs.application.administer_tenants import AdministerTenants
+from genjobs.application.administer_users import AdministerUsers
+from genjobs.application.erase import EraseUser, GetErasure
 from genjobs.bootstrap.adapters import Adapters
 from genjobs.bootstrap.catalogue import node_catalogue
 from genjobs.domain.errors import ConfigurationError
@@ -21,6 +23,7 @@ class Administration:
 
     tenants: AdministerTenants
     credentials: AdministerCredentials
+    users: AdministerUsers
 
 
 AdministrationOpener = Callable[[Settings], AbstractAsyncContextManager[Administration]]
@@ -34,6 +37,7 @@ async def open_administration(settings: Settings) -> AsyncIterator[Administratio
     Raises:
         ConfigurationError: the settings name no database for the owner.
     """
+    from genjobs.adapters.postgres import PostgresErasures, open_pool
     from genjobs.adapters.postgres.credentials import PostgresCredentials
     from genjobs.adapters.postgres.tenancy import PostgresTenancy
     from genjobs.adapters.public_keys import PemKeys
@@ -45,6 +49,8 @@ async def open_administration(settings: Settings) -> AsyncIterator[Administratio
             raise ConfigurationError("GENJOBS_OWNER_DATABASE_URL is needed to administer")
         defaults = settings.default_limits()
         tenants = PostgresTenancy(urls.owner, defaults)
+        # Nothing is connected before it is used.
+        erasures = PostgresErasures(await stack.enter_async_context(open_pool(urls.owner, size=1)))
         yield Administration(
             tenants=AdministerTenants(
                 tenants=tenants,
@@ -59,5 +65,10 @@ async def open_administration(settings: Settings) -> AsyncIterator[Administratio
                 public_keys=PemKeys(),
                 clock=adapters.clock(),
                 random=secrets.token_bytes,
+            ),
+            users=AdministerUsers(
+                tenants=tenants,
+                erase_user=EraseUser(erasures=erasures, clock=adapters.clock(), ids=adapters.ids()),
+                get_erasure=GetErasure(erasures=erasures),
             ),
         )

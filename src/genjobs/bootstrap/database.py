@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from genjobs.adapters.postgres import Pool
     from genjobs.domain.ports import (
         CancelNotices,
+        ErasureLedger,
+        ErasureStore,
         IngestLedger,
         JobLedger,
         JobStore,
         KeyDirectory,
+        Reconciliation,
+        RetentionLedger,
         Supervision,
         TenantDirectory,
+        UploadLedger,
+        UploadStore,
     )
 
 _T = TypeVar("_T")
@@ -91,6 +97,39 @@ class DatabaseAdapters(Opened):
             "supervision", lambda: PostgresSupervision(pool, self.settings.deadlines())
         )
 
+    async def erasures(self) -> ErasureStore:
+        """Return the tenant's side of erasures."""
+        from genjobs.adapters.postgres import PostgresErasures
+
+        pool = await self._api_pool()
+        return self._once("erasures", lambda: PostgresErasures(pool))
+
+    async def erasure_ledger(self) -> ErasureLedger:
+        """Return the system's side of erasures."""
+        from genjobs.adapters.postgres import PostgresErasureLedger
+
+        pool = await self._worker_pool()
+        return self._once(
+            "erasure_ledger",
+            lambda: PostgresErasureLedger(pool, self.settings.retention_rules()),
+        )
+
+    async def retention(self) -> RetentionLedger:
+        """Return what is due for removal."""
+        from genjobs.adapters.postgres import PostgresRetention
+
+        pool = await self._worker_pool()
+        return self._once(
+            "retention", lambda: PostgresRetention(pool, self.settings.retention_rules())
+        )
+
+    async def reconciliation(self) -> Reconciliation:
+        """Return what rows name."""
+        from genjobs.adapters.postgres import PostgresReconciliation
+
+        pool = await self._worker_pool()
+        return self._once("reconciliation", lambda: PostgresReconciliation(pool))
+
     async def ingests(self) -> IngestLedger:
         """Return the ingests of all tenants."""
         from genjobs.adapters.postgres import PostgresIngestLedger
@@ -99,6 +138,22 @@ class DatabaseAdapters(Opened):
         return self._once(
             "ingests", lambda: PostgresIngestLedger(pool, self.settings.ingest_rules())
         )
+
+    async def uploads(self) -> UploadStore:
+        """Return the tenant's side of the uploads."""
+        from genjobs.adapters.postgres import PostgresUploadStore
+
+        pool = await self._api_pool()
+        return self._once(
+            "uploads", lambda: PostgresUploadStore(pool, self.settings.default_limits())
+        )
+
+    async def upload_ledger(self) -> UploadLedger:
+        """Return the system's side of the uploads."""
+        from genjobs.adapters.postgres import PostgresUploadLedger
+
+        pool = await self._worker_pool()
+        return self._once("upload_ledger", lambda: PostgresUploadLedger(pool))
 
     async def keys(self) -> KeyDirectory:
         """Return the keys of all tenants."""

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from genjobs.bootstrap.comfyui import ComfyUIPlace, comfyui_place
 from genjobs.bootstrap.opened import Opened
+from genjobs.domain.errors import ConfigurationError
 from genjobs.gpu.comfy_process import Care, ComfyProcess
+from genjobs.gpu.confinement import Confinement
 from genjobs.gpu.keeping import ForeignEngine
 
 if TYPE_CHECKING:
     from genjobs.domain.ports import EngineKeeper, WorkflowEngine
+    from genjobs.settings import Settings
 
 
 class EngineAdapters(Opened):
@@ -38,15 +41,19 @@ class EngineAdapters(Opened):
             engine, place = await self.engine(), self._comfyui()
             keeper: EngineKeeper
             if place.command is None:
+                if self.settings.comfyui_user is not None:
+                    raise ConfigurationError("comfyui_user needs comfyui_command")
                 keeper = ForeignEngine(engine.check)
             else:
                 settings = self.settings
+                confinement, environment = _confinement(settings, place)
                 keeper = await self._stack.enter_async_context(
                     ComfyProcess(
                         place.command,
                         check=engine.check,
                         clock=self.clock(),
-                        environment=settings.environment_of_others(),
+                        environment=environment,
+                        confinement=confinement,
                         directory=settings.comfyui_workdir,
                         log=place.log,
                         care=Care(
@@ -61,3 +68,17 @@ class EngineAdapters(Opened):
 
     def _comfyui(self) -> ComfyUIPlace:
         return self._once("comfyui", lambda: comfyui_place(self.settings))
+
+
+def _confinement(
+    settings: Settings, place: ComfyUIPlace
+) -> tuple[Confinement | None, dict[str, str]]:
+    """Return the user of ComfyUI's process, if it has one of its own, and its environment."""
+    environment = settings.environment_of_comfyui()
+    if settings.comfyui_user is None:
+        return None, environment
+    if place.directory is None:
+        raise ConfigurationError("comfyui_user needs comfyui_directory")
+    confinement = Confinement.of(settings.comfyui_user)
+    confinement.prepare(place.directory)
+    return confinement, environment | confinement.environment(place.directory)

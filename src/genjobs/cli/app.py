@@ -11,6 +11,7 @@ import typer
 from genjobs.cli.credentials import issuers, keys, tokens
 from genjobs.cli.running import Json, load_settings, print_fields, print_json, run
 from genjobs.cli.tenancy import plans, tenants
+from genjobs.cli.users import users
 from genjobs.telemetry import configure_logging
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ db = typer.Typer(name="db", help="The database's schema.", no_args_is_help=True)
 app.add_typer(db)
 nodes = typer.Typer(name="nodes", help="The node classes that workflows may use.")
 app.add_typer(nodes)
-for group in (tenants, keys, plans, issuers, tokens):
+for group in (tenants, keys, plans, issuers, tokens, users):
     app.add_typer(group)
 dispatch = typer.Typer(name="dispatch", help="Giving jobs to workers.", no_args_is_help=True)
 app.add_typer(dispatch)
@@ -91,6 +92,23 @@ def supervise(
     tick = run(supervising.supervise_once(settings))
     if as_json:
         print_json(tick)
+
+
+@app.command()
+def reconcile(
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Also remove files that nobody needs")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Hold all stored files and all jobs against each other, and say what does not fit."""
+    from genjobs.cli import supervising
+
+    found = run(supervising.inventory(load_settings(), remove=remove))
+    if as_json:
+        print_json(found)
+        return
+    print_fields(found)
 
 
 @app.command()

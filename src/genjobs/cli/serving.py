@@ -16,7 +16,7 @@ import uvicorn
 
 from genjobs import bootstrap
 from genjobs.api.app import create_app
-from genjobs.bootstrap import Adapters
+from genjobs.bootstrap import Adapters, AdaptersFactory
 from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Settings
 
@@ -47,9 +47,12 @@ async def serve(
     supervisor: bool,
     ingester: bool,
     ready: Callable[[str, asyncio.Event], None] | None = None,
+    adapters: AdaptersFactory = Adapters,
 ) -> None:
     """
     Serve until told to stop; ``ready`` gets the base URL and the event that stops it.
+
+    ``adapters`` are other ones than the settings name, as everywhere in ``bootstrap``.
 
     Raises:
         ConfigurationError: the address cannot be listened on, or the settings are not usable.
@@ -59,8 +62,8 @@ async def serve(
     if settings.public_url is None:
         settings = settings.model_copy(update={"public_url": base_url})
     with contextlib.closing(listener):
-        async with stopping() as stop, bootstrap.open_adapters(settings) as adapters:
-            context = await bootstrap.build_context(adapters)
+        async with stopping() as stop, bootstrap.open_adapters(settings, adapters) as opened:
+            context = await bootstrap.build_context(opened)
             app = create_app(
                 lambda: contextlib.nullcontext(context),
                 version=bootstrap.version(),
@@ -81,7 +84,7 @@ async def serve(
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets=[listener]))
                 beside = await _beside(
-                    group, adapters, stop, worker=worker, supervisor=supervisor, ingester=ingester
+                    group, opened, stop, worker=worker, supervisor=supervisor, ingester=ingester
                 )
                 while not server.started and not serving.done():
                     await asyncio.sleep(0.01)
@@ -117,7 +120,7 @@ async def _beside(
     return [group.create_task(supervise.run(every=adapters.settings.supervise_every()))]
 
 
-async def work(settings: Settings) -> int:
+async def work(settings: Settings, adapters: AdaptersFactory = Adapters) -> int:
     """
     Run a worker until told to stop; its jobs are then finished or given back.
 
@@ -128,7 +131,7 @@ async def work(settings: Settings) -> int:
     """
     if not settings.dispatch_url.startswith("local:"):
         raise ConfigurationError("a worker pulls only with GENJOBS_DISPATCH_URL=local://")
-    async with stopping() as stop, bootstrap.open_worker(settings, alone=True) as pull:
+    async with stopping() as stop, bootstrap.open_worker(settings, adapters, alone=True) as pull:
         await pull.run(stop)
         return RETIRED if pull.retired.is_set() else 0
 

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 from genjobs import bootstrap
+from genjobs.application.inventory import TakeInventory
 from genjobs.cli.serving import first_of, stopping
 from genjobs.settings import Settings
 
@@ -28,6 +29,14 @@ async def supervise_once(settings: Settings) -> dict[str, Any]:
     async with bootstrap.open_adapters(settings) as adapters:
         supervisor = await bootstrap.build_supervisor(adapters)
         return dataclasses.asdict(await supervisor.tick())
+
+
+async def inventory(settings: Settings, *, remove: bool) -> dict[str, Any]:
+    """Hold the store and the jobs against each other and return what was found."""
+    async with bootstrap.open_adapters(settings) as adapters:
+        supervisor = await bootstrap.build_supervisor(adapters)
+        take = TakeInventory(sweep=supervisor.sweep, reconcile=supervisor.reconcile)
+        return dataclasses.asdict(await take(remove=remove))
 
 
 async def overview(settings: Settings) -> dict[str, Any]:

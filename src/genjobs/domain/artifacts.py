@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NewType
 
-from genjobs.domain.ids import JobId, TenantId, job_text
+from genjobs.domain.ids import JobId, TenantId, UploadId, job_text, upload_text
 from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Owner
 
@@ -20,13 +20,21 @@ ArtifactKey = NewType("ArtifactKey", str)
 
 _USER: Final = r"t/[0-9a-f]{32}/u/[0-9a-f]{32}/"
 _PART: Final = r"[a-z0-9_]{1,40}"
-_KEY: Final = re.compile(rf"{_USER}job_[0-9a-z]{{26}}(?:/{_PART}){{1,4}}")
-_PREFIX: Final = re.compile(rf"{_USER}(?:job_[0-9a-z]{{26}}/(?:{_PART}/){{0,3}})?")
+#: Uploads lie apart, so that a rule of the bucket can take those that were left behind.
+_UPLOADS: Final = "uploads/"
+_KEY: Final = re.compile(
+    rf"{_USER}job_[0-9a-z]{{26}}(?:/{_PART}){{1,4}}|{_UPLOADS}{_USER}upl_[0-9a-z]{{26}}"
+)
+_PREFIX: Final = re.compile(
+    rf"{_USER}(?:job_[0-9a-z]{{26}}/(?:{_PART}/){{0,3}})?|{_UPLOADS}(?:{_USER})?"
+)
 
 
 def user_prefix(owner: Owner) -> str:
     """
-    Return the prefix of everything one user owns: ``t/<tenant>/u/<user>/``.
+    Return the prefix of all files of one user's jobs: ``t/<tenant>/u/<user>/``.
+
+    Files that the user uploaded are below :func:`upload_prefix`.
 
     The user is 128 bits of SHA-256 over tenant and user id: fixed length, no character that a
     path or URL could read differently, and nothing personal in a link that gets passed on.
@@ -64,6 +72,20 @@ def output_key(owner: Owner, job_id: JobId, attempt: int, output_id: str) -> Art
     return ArtifactKey(f"{attempt_prefix(owner, job_id, attempt)}{output_id}")
 
 
+def upload_prefix(owner: Owner) -> str:
+    """Return the prefix of all that one user uploaded: ``uploads/t/<tenant>/u/<user>/``."""
+    return f"{_UPLOADS}{user_prefix(owner)}"
+
+
+def upload_key(owner: Owner, upload_id: UploadId) -> ArtifactKey:
+    """
+    Return the key of an upload, which belongs to a user and to no job.
+
+    Whoever holds its URL writes it, so no job reads it but to make a copy of its own.
+    """
+    return ArtifactKey(f"{upload_prefix(owner)}{upload_text(upload_id)}")
+
+
 def parse_key(text: str) -> ArtifactKey:
     """Return ``text`` as a key; ``ValueError`` when it is not of the form made here."""
     if not _KEY.fullmatch(text):
@@ -72,7 +94,7 @@ def parse_key(text: str) -> ArtifactKey:
 
 
 def parse_prefix(text: str) -> str:
-    """Return ``text`` as a prefix of one user's keys; ``ValueError`` when it is none."""
+    """Return ``text`` as a prefix of keys; ``ValueError`` when it is of no form made here."""
     if not _PREFIX.fullmatch(text):
         raise ValueError("not an artifact prefix")
     return text

@@ -41,6 +41,10 @@ class Deadlines:
     #: Upper bound of that pause.
     max_backoff: timedelta = timedelta(minutes=2)
 
+    def beat(self) -> timedelta:
+        """Return how long a heartbeat may take: the next one must come before the lease is over."""
+        return (self.lease - self.heartbeat) / 2
+
     def stop_render(self) -> timedelta:
         """Return how long a worker that is told to stop lets its render go on; then it uploads."""
         return self.stop * 0.6

@@ -16,10 +16,14 @@ from uuid import UUID
 TenantId = NewType("TenantId", UUID)
 JobId = NewType("JobId", UUID)
 ExecutionId = NewType("ExecutionId", UUID)
+ErasureId = NewType("ErasureId", UUID)
+UploadId = NewType("UploadId", UUID)
 
 JOB_PREFIX: Final = "job"
 OUTPUT_PREFIX: Final = "out"
+ERASURE_PREFIX: Final = "era"
 TENANT_PREFIX: Final = "ten"
+UPLOAD_PREFIX: Final = "upl"
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _FROM_STANDARD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
@@ -95,3 +99,23 @@ def parse_tenant_id(text: str) -> TenantId:
 def parse_job_id(text: str) -> JobId:
     """Return the job id written as ``text``; ``ValueError`` when it is none."""
     return JobId(from_text(JOB_PREFIX, text))
+
+
+def upload_text(upload_id: UploadId) -> str:
+    """Return ``upl_...``."""
+    return to_text(UPLOAD_PREFIX, upload_id)
+
+
+def parse_upload_id(text: str) -> UploadId:
+    """Return the upload id written as ``text``; ``ValueError`` when it is none."""
+    return UploadId(from_text(UPLOAD_PREFIX, text))
+
+
+def erasure_text(erasure_id: ErasureId) -> str:
+    """Return ``era_...``."""
+    return to_text(ERASURE_PREFIX, erasure_id)
+
+
+def parse_erasure_id(text: str) -> ErasureId:
+    """Return the erasure id written as ``text``; ``ValueError`` when it is none."""
+    return ErasureId(from_text(ERASURE_PREFIX, text))

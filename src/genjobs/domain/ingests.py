@@ -1,6 +1,8 @@
 """
 Ingests: jobs whose media must be fetched before they are eligible, and the claims that fetch them.
 
+Uploads are fetched from the artifact store, all else by URL.
+
 Like an attempt, a claim is numbered, leased and fenced by an execution id. How fetching is done
 is ``application.ingest``'s.
 """
@@ -10,9 +12,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from genjobs.domain.artifacts import ArtifactKey
 from genjobs.domain.ids import ExecutionId, JobId
 from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """The file of an upload, to be copied."""
+
+    #: ``upl_...``
+    id: str
+    key: ArtifactKey
+    #: As declared; a file of another length is refused.
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +36,12 @@ class PendingMedia:
     #: Position in the request, from 0.
     index: int
     name: str
-    url: str
+    #: Where to download it from; None when it was uploaded.
+    url: str | None = None
+    #: What was uploaded; None when it is to be downloaded.
+    upload: Uploaded | None = None
     #: What the nodes that use it take; empty when none does.
-    kinds: frozenset[MediaKind]
+    kinds: frozenset[MediaKind] = frozenset()
 
     def __repr__(self) -> str:
         return f"PendingMedia({self.index}, {self.name!r})"  # a URL can be a secret

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from genjobs.domain.artifacts import InputFile, Output
 from genjobs.domain.errors import JobFailure
-from genjobs.domain.ids import JobId
+from genjobs.domain.ids import JobId, UploadId, parse_upload_id
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.plans import Allowance
@@ -158,6 +158,13 @@ class NewJob:
     pending: tuple[PendingMedia, ...] = ()
     #: When the job fails if they are not; the queue deadline lies after it.
     ingest_deadline: datetime | None = None
+
+    @property
+    def uploads(self) -> frozenset[UploadId]:
+        """The uploads that the job refers to."""
+        return frozenset(
+            parse_upload_id(item.upload.id) for item in self.pending if item.upload is not None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,16 +31,22 @@ class Limits:
     submit_burst: int | None = None
     #: Jobs that wait, those whose media are still fetched included.
     max_queued: int | None = None
+    #: Uploads that no job was submitted with yet.
+    max_uploads: int | None = None
     #: Jobs that hold a slot of the dispatch window.
     max_in_flight: int | None = None
     #: Accepted jobs, and bytes of inputs and outputs, of a day in UTC. Bytes that are known only
-    #: later (downloads, outputs) count when they are, so the last job of a day may go beyond.
+    #: later (downloads, outputs) count when they are, so the last job of a day may go beyond; those
+    #: of an upload count as they are declared, once, however many jobs use it.
     jobs_per_day: int | None = None
     bytes_per_day: int | None = None
     #: Highest priority that may be asked for.
     max_priority: int | None = None
     #: Longest times that may be asked for, in seconds; a job that asks for none gets no more.
     max_run_seconds: float | None = None
+    #: How long outputs of a job that asks for no retention are kept, in seconds; the user's goes
+    #: before the tenant's, and without both it is the deployment's.
+    retention_seconds: float | None = None
     max_retention_seconds: float | None = None
     #: Part of the dispatch window, against others of the same kind.
     weight: float = 1.0
@@ -72,11 +78,13 @@ LIMIT_RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "submits_per_second": (0.00001, 1_000_000),
     "submit_burst": (1, 1_000_000),
     "max_queued": (0, 2**31 - 1),
+    "max_uploads": (0, 2**31 - 1),
     "max_in_flight": (0, 2**31 - 1),
     "jobs_per_day": (0, 2**31 - 1),
     "bytes_per_day": (0, 2**53 - 1),
     "max_priority": PRIORITY_RANGE,
     "max_run_seconds": (1, 1_000_000_000),
+    "retention_seconds": (300, 31_536_000),
     "max_retention_seconds": (1, 1_000_000_000),
     "weight": (0.001, 1000),
 }
@@ -154,8 +162,10 @@ class DefaultLimits:
 
 #: What holds unless a deployment's settings say otherwise.
 BUILT_IN: Final = DefaultLimits(
-    tenant=Limits(submits_per_second=200.0, submit_burst=1000, max_queued=100_000),
-    user=Limits(submits_per_second=10.0, submit_burst=100, max_queued=1000),
+    tenant=Limits(
+        submits_per_second=200.0, submit_burst=1000, max_queued=100_000, max_uploads=100_000
+    ),
+    user=Limits(submits_per_second=10.0, submit_burst=100, max_queued=1000, max_uploads=100),
 )
 
 
@@ -182,6 +192,8 @@ class Used:
     in_flight: int = 0
     jobs_today: int = 0
     bytes_today: int = 0
+    #: Unused ones.
+    uploads: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

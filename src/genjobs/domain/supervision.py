@@ -94,3 +94,8 @@ class Deeds:
     escalations: int = 0
     drift: int = 0
     swept_files: int = 0
+    purged_inputs: int = 0
+    purged_jobs: int = 0
+    purged_rows: int = 0
+    erased_jobs: int = 0
+    lost_files: int = 0

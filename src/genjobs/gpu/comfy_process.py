@@ -21,17 +21,28 @@ import structlog
 
 from genjobs.domain.errors import EngineFailed
 from genjobs.domain.ports import Clock
+from genjobs.gpu.confinement import Confinement
 
-#: The child dies with the worker, whatever ends that: nobody would stop or use it any more.
-_DIE_WITH_PARENT: Final = """
+#: What runs before ComfyUI in its process: it gains no right any more, and dies with the worker,
+#: whatever ends that: nobody would stop or use it. That last, because whoever becomes another user
+#: no longer hears of its parent's death.
+_BEFORE: Final = """
 import ctypes, os, sys
+parent, user, group = map(int, sys.argv[1:4])
+if user >= 0:
+    os.umask(0o022)
+    os.setgroups([])
+    os.setresgid(group, group, group)
+    os.setresuid(user, user, user)
 try:
-    ctypes.CDLL(None).prctl(1, 9)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(38, 1, 0, 0, 0)
+    prctl(1, 9)
 except (AttributeError, OSError):
     pass
-if os.getppid() != int(sys.argv[1]):
+if os.getppid() != parent:
     sys.exit(1)
-os.execvp(sys.argv[2], sys.argv[2:])
+os.execvp(sys.argv[4], sys.argv[4:])
 """
 _MOST_LOG_BYTES: Final = 16 * 1024 * 1024
 
@@ -71,12 +82,13 @@ class ComfyProcess:
         directory: Path | None = None,
         log: Path | None = None,
         care: Care | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
         """
         Take what starts it.
 
         ``check`` raises ``EngineFailed`` unless the engine answers; ``log`` takes what the process
-        prints.
+        prints; ``confinement`` is the user that it runs as, this process's own if there is none.
         """
         self._command = list(command)
         self._check = check
@@ -85,6 +97,7 @@ class ComfyProcess:
         self._directory = directory
         self._log_path = log
         self._care = care or Care()
+        self._confinement = confinement
         self._life = 0
         self._process: asyncio.subprocess.Process | None = None
         self._answering = asyncio.Event()
@@ -93,6 +106,8 @@ class ComfyProcess:
         self._keeping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._confinement is not None:
+            self._confinement.adopt_orphans(True)
         self._keeping = asyncio.create_task(self._keep())
         return self
 
@@ -100,6 +115,8 @@ class ComfyProcess:
         assert self._keeping is not None  # noqa: S101  (it was entered)
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._confinement is not None:
+            self._confinement.adopt_orphans(False)
 
     @property
     def owned(self) -> bool:
@@ -159,9 +176,11 @@ class ComfyProcess:
 
     async def _live(self) -> None:
         """One life of the process, from its start until it was seen dead."""
+        who = self._confinement
+        before = (os.getpid(), who.user if who else -1, who.group if who else -1)
         with self._open_log() as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-c", _DIE_WITH_PARENT, str(os.getpid()), *self._command),
+                *(sys.executable, "-I", "-c", _BEFORE, *map(str, before), *self._command),
                 cwd=self._directory,
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -183,6 +202,8 @@ class ComfyProcess:
                 # Not to be given up: a process that outlives this holds the port and the GPU.
                 with contextlib.suppress(asyncio.CancelledError):
                     await process.wait()
+            if who is not None and (left := who.kill_all()):
+                _log.warning("comfyui.left_processes", count=left, life=self._life)
             self._process, self._died_at = None, self._clock.now()
             self._died.set()
             await asyncio.gather(asking, return_exceptions=True)

@@ -7,7 +7,6 @@ What is deployed at Modal is in ``deployment``.
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ids import TENANT_PREFIX, parse_tenant_id
@@ -23,6 +22,9 @@ from genjobs.domain.ingests import IngestRules
 from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
+from genjobs.domain.uploads import UploadRules
+from genjobs.settings.comfyui import ComfyUISettings
+from genjobs.settings.keeping import KeepingSettings
 
 #: The tenant of the embedded mode and of the single key.
 DEFAULT_TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -35,7 +37,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(BaseSettings):
+class Settings(ComfyUISettings, KeepingSettings):
     """All settings, with the defaults of the embedded mode."""
 
     model_config = SettingsConfigDict(
@@ -43,12 +45,8 @@ class Settings(BaseSettings):
     )
 
     env: Environment = Field(Environment.LOCAL, description="local or production")
-    data_directory: Path = Field(
-        Path(".genjobs"), description="Where the embedded parts keep their files"
-    )
-    database_url: SecretStr = Field(
-        SecretStr("embedded://"), description="Database for the API role"
-    )
+    data_directory: Path = Field(Path(".genjobs"), description="Where embedded parts keep files")
+    database_url: SecretStr = Field(SecretStr("embedded://"), description="Database, API role")
     worker_database_url: SecretStr | None = Field(
         None, description="Database for the worker role; needed unless embedded"
     )
@@ -69,28 +67,6 @@ class Settings(BaseSettings):
     )
     dispatch_url: str = Field(
         "local://", description="local:// for workers that pull, or modal://<app>/<class>"
-    )
-    comfyui_url: str = Field(
-        "simulator://", description="simulator:// or the address of a ComfyUI, http://host:port"
-    )
-    comfyui_directory: Path | None = Field(
-        None,
-        description="ComfyUI's base directory (holds input and output) when it is on this machine",
-    )
-    comfyui_command: str | None = Field(
-        None,
-        description="Command that starts the ComfyUI at comfyui_url, as in a shell; {port} and "
-        "{directory} are put in. The worker then starts it, and kills and restarts it if it hangs",
-    )
-    comfyui_workdir: Path | None = Field(None, description="Folder to start that command in")
-    comfyui_start_seconds: float = Field(
-        300, gt=0, description="How long a ComfyUI that was started may take to answer"
-    )
-    comfyui_deaf_seconds: float = Field(
-        180,
-        gt=0,
-        description="How long ComfyUI may give no answer before it counts as lost, and is killed "
-        "if the worker started it; nodes can freeze its server for long",
     )
     node_catalogue: Path | None = Field(
         None,
@@ -120,9 +96,7 @@ class Settings(BaseSettings):
     requests_per_second: float = Field(
         500, gt=0, description="Requests besides submits, of one key in one process"
     )
-    user_requests_per_second: float = Field(
-        10, gt=0, description="The same of one end user with a token"
-    )
+    user_requests_per_second: float = Field(10, gt=0, description="The same of an end user's token")
     cors_origins: tuple[str, ...] = Field(
         (), description="Origins of pages that may call the API, as a JSON list; none unless named"
     )
@@ -144,12 +118,9 @@ class Settings(BaseSettings):
     )
     heartbeat_seconds: float = Field(5, gt=0, description="How often a worker renews its lease")
     lease_seconds: float = Field(30, gt=0, description="How long a silent worker keeps its job")
-    start_seconds: float = Field(
-        600, gt=0, description="How long a dispatched job waits for its worker"
-    )
+    start_seconds: float = Field(600, gt=0, description="How long a dispatched job may wait")
     queue_timeout_seconds: float = Field(1800, gt=0, description="Default queue time-out of a job")
     run_timeout_seconds: float = Field(600, gt=0, description="Default run time-out of a job")
-    retention_seconds: float = Field(604_800, gt=0, description="Default retention of a job")
     direct_notices: bool = Field(
         True,
         description="Whether workers hold a connection that brings cancels at once; without it, or "
@@ -177,15 +148,19 @@ class Settings(BaseSettings):
         description="How long a worker that is told to stop may take: 60 % of it for a render to "
         "end, the rest for uploads",
     )
-    fetch_ports: tuple[int, ...] = Field(
-        (80, 443), description="Ports that media URLs may name, as a JSON list"
-    )
+    fetch_ports: tuple[int, ...] = Field((80, 443), description="Ports of media URLs, a JSON list")
     max_media: int = Field(MAX_MEDIA, ge=1, le=100, description="Most media files of a job")
     max_media_bytes: int = Field(
         MAX_MEDIA_BYTES,
         ge=1,
         le=MOST_MEDIA_BYTES,
         description="Largest media file by URL or upload, up to 1 GiB",
+    )
+    upload_url_seconds: int = Field(
+        900, ge=60, le=86_400, description="How long the URL of an upload takes its file"
+    )
+    upload_seconds: int = Field(
+        86_400, ge=86_400, le=2_592_000, description="How long an upload is kept that no job used"
     )
     ingest_seconds: float = Field(
         900, gt=0, description="How long a job's media may take to be fetched and checked"
@@ -242,15 +217,6 @@ class Settings(BaseSettings):
         """Whether the database is the embedded one."""
         return self.database_url.get_secret_value().startswith("embedded:")
 
-    @staticmethod
-    def environment_of_others() -> dict[str, str]:
-        """Return the environment for programs that are not genjobs: without its secrets."""
-        return {
-            name: value
-            for name, value in os.environ.items()
-            if not name.upper().startswith("GENJOBS_")
-        }
-
     def link_life(self) -> timedelta:
         """Return how long a signed output URL lives, at most."""
         return timedelta(seconds=self.link_life_seconds)
@@ -276,6 +242,11 @@ class Settings(BaseSettings):
             per_tenant=self.ingests_per_tenant,
             per_user=self.ingests_per_user,
         )
+
+    def upload_rules(self) -> UploadRules:
+        """Return the durations of uploads."""
+        life = timedelta(seconds=self.upload_seconds)
+        return UploadRules(url_life=timedelta(seconds=self.upload_url_seconds), life=life)
 
     def media_limits(self) -> MediaLimits:
         """Return the limits of one media file."""

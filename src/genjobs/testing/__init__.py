@@ -16,6 +16,7 @@ from genjobs.testing.factories import (
     a_workflow,
     an_input,
     an_owner,
+    an_upload,
     png_bytes,
 )
 from genjobs.testing.harness import Harness, open_harness
@@ -32,12 +33,16 @@ from genjobs.testing.memory_administration import (
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_calls import MemoryCaller, MemoryCallLedger
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
+from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_reconciliation import MemoryReconciliation
+from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
 from genjobs.testing.memory_tenants import MemoryTenants
+from genjobs.testing.memory_uploads import MemoryUploadLedger, MemoryUploadStore
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import Script, ScriptedEngine
 
@@ -50,15 +55,21 @@ __all__ = [
     "MemoryCaller",
     "MemoryCancelNotices",
     "MemoryCredentialAdministration",
+    "MemoryErasureLedger",
+    "MemoryErasures",
     "MemoryIngestLedger",
     "MemoryJobLedger",
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemoryReconciliation",
+    "MemoryRetention",
     "MemorySupervision",
     "MemoryTenantAdministration",
     "MemoryTenantDirectory",
     "MemoryTenants",
+    "MemoryUploadLedger",
+    "MemoryUploadStore",
     "MemoryUrlFetcher",
     "MemoryWorkerControl",
     "Script",
@@ -73,6 +84,7 @@ __all__ = [
     "a_workflow",
     "an_input",
     "an_owner",
+    "an_upload",
     "open_harness",
     "png_bytes",
 ]

@@ -12,11 +12,12 @@ from uuid import UUID
 
 from genjobs.domain.artifacts import InputFile, input_key
 from genjobs.domain.graph import canonical_json
-from genjobs.domain.ids import JobId, TenantId
-from genjobs.domain.ingests import PendingMedia
+from genjobs.domain.ids import JobId, TenantId, UploadId, upload_text
+from genjobs.domain.ingests import PendingMedia, Uploaded
 from genjobs.domain.job import Idempotency, NewJob
 from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Owner, Principal, Scope
+from genjobs.domain.uploads import Upload
 from genjobs.testing.clock import BEGINNING, SequentialIds
 
 _ids = SequentialIds()
@@ -81,14 +82,17 @@ def a_new_job(
     workflow: dict[str, Any] | None = None,
     inputs: Sequence[str] = (),
     pending: Sequence[str] = (),
+    uploads: Sequence[Upload] = (),
     ingest_timeout: timedelta = timedelta(minutes=15),
     metadata: Mapping[str, str] | None = None,
 ) -> NewJob:
     """
     Return what a submit would write.
 
-    ``inputs`` are names of stored pictures, ``pending`` of such that are still to be fetched.
+    ``inputs`` are names of stored pictures, ``pending`` of such that are still to be fetched;
+    ``uploads`` are used under the names ``0.png``, ``1.png``, ...
     """
+    wait = ingest_timeout if pending or uploads else timedelta()
     new_id = JobId(job_id or _ids.uuid7(at))
     return NewJob(
         id=new_id,
@@ -100,7 +104,7 @@ def a_new_job(
         priority=priority,
         metadata={"order": "1"} if metadata is None else metadata,
         created_at=at,
-        queue_deadline=at + (ingest_timeout if pending else timedelta()) + queue_timeout,
+        queue_deadline=at + wait + queue_timeout,
         run_timeout=timedelta(minutes=10),
         retention=timedelta(days=7),
         idempotency=Idempotency(key=key, fingerprint=fingerprint) if key else None,
@@ -112,8 +116,38 @@ def a_new_job(
                 kinds=frozenset({MediaKind.IMAGE}),
             )
             for index, name in enumerate(pending)
+        )
+        + tuple(
+            PendingMedia(
+                index=len(inputs) + len(pending) + index,
+                name=f"{index}.png",
+                upload=Uploaded(id=upload_text(upload.id), key=upload.key, bytes=upload.bytes),
+                kinds=frozenset({MediaKind.IMAGE}),
+            )
+            for index, upload in enumerate(uploads)
         ),
-        ingest_deadline=at + ingest_timeout if pending else None,
+        ingest_deadline=at + wait if wait else None,
+    )
+
+
+def an_upload(
+    owner: Owner,
+    *,
+    upload_id: UUID | None = None,
+    filename: str = "photo.png",
+    length: int = 100,
+    at: datetime = BEGINNING,
+    life: timedelta = timedelta(days=1),
+) -> Upload:
+    """Return an upload as it is declared."""
+    return Upload(
+        id=UploadId(upload_id or _ids.uuid7(at)),
+        owner=owner,
+        filename=filename,
+        content_type="image/png",
+        bytes=length,
+        created_at=at,
+        expires_at=at + life,
     )
 
 

@@ -34,11 +34,15 @@ from genjobs.testing.memory_access import (
 from genjobs.testing.memory_artifacts import MemoryArtifactStore
 from genjobs.testing.memory_calls import MemoryCaller, MemoryCallLedger
 from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
+from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_reconciliation import MemoryReconciliation
+from genjobs.testing.memory_retention import MemoryRetention
 from genjobs.testing.memory_rows import MemoryJobs
 from genjobs.testing.memory_store import MemoryJobStore
 from genjobs.testing.memory_supervision import MemorySupervision, MemoryWorkerControl
+from genjobs.testing.memory_uploads import MemoryUploadLedger, MemoryUploadStore
 from genjobs.testing.memory_web import HeadInspector, MemoryUrlFetcher
 from genjobs.testing.scripted_engine import ScriptedEngine
 
@@ -114,6 +118,30 @@ class FakeAdapters(Adapters):
     def caller(self) -> MemoryCaller:
         """Return an engine that can be called."""
         return self.fake_caller
+
+    async def retention(self) -> MemoryRetention:
+        """Return what is due for removal, in memory."""
+        return MemoryRetention(self.fake_jobs, self.settings.retention_rules())
+
+    async def reconciliation(self) -> MemoryReconciliation:
+        """Return what rows name, in memory."""
+        return MemoryReconciliation(self.fake_jobs)
+
+    async def erasures(self) -> MemoryErasures:
+        """Return the tenant's side of erasures, in memory."""
+        return MemoryErasures(self.fake_jobs)
+
+    async def erasure_ledger(self) -> MemoryErasureLedger:
+        """Return the system's side of erasures, in memory."""
+        return MemoryErasureLedger(self.fake_jobs, self.settings.retention_rules())
+
+    async def uploads(self) -> MemoryUploadStore:
+        """Return the uploads in memory."""
+        return MemoryUploadStore(self.fake_jobs)
+
+    async def upload_ledger(self) -> MemoryUploadLedger:
+        """Return the uploads in memory, for supervisors."""
+        return MemoryUploadLedger(self.fake_jobs)
 
     def workers(self) -> MemoryWorkerControl:
         """Return workers that only pretend to be processes."""

@@ -87,6 +87,7 @@ class MemoryTenantDirectory:
             in_flight=sum(row.slot is not None for row in mine),
             jobs_today=counts.jobs if today else 0,
             bytes_today=counts.bytes if today else 0,
+            uploads=self._jobs.unused_uploads(of),
         )
 
 

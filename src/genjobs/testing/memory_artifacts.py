@@ -10,8 +10,8 @@ from datetime import datetime
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
-from genjobs.domain.errors import NotFound, Unavailable
-from genjobs.domain.ports import Clock, ListedFile, SignedFile
+from genjobs.domain.errors import NotFound, Unavailable, UploadExists, UploadMismatch
+from genjobs.domain.ports import Clock, ListedFile, SignedFile, SignedPut, SignedTarget
 from genjobs.testing.clock import BEGINNING, FakeClock
 
 _CHUNK = 64 * 1024
@@ -92,6 +92,22 @@ class MemoryArtifactStore:
         query["signature"] = self._signature(key, query)
         return f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
 
+    def signed_put(
+        self, key: ArtifactKey, *, expires_at: datetime, content_type: str, length: int
+    ) -> SignedPut:
+        """See the port."""
+        parse_key(key)
+        query = {
+            "expires": str(int(expires_at.timestamp())),
+            "length": str(length),
+            "type": content_type,
+        }
+        query["signature"] = self._signature(f"PUT {key}", query)
+        return SignedPut(
+            url=f"{self._base_url}/files/{quote(key)}?{urlencode(query)}",
+            headers={"Content-Type": content_type},
+        )
+
     async def check(self) -> None:
         """See the port."""
         self._reach()
@@ -108,6 +124,34 @@ class MemoryArtifactStore:
         return SignedFile(
             key=parse_key(key), bytes=size, filename=query["name"], content_type=query["type"]
         )
+
+    async def resolve_put(
+        self, key: str, query: Mapping[str, str], *, now: datetime
+    ) -> SignedTarget:
+        """See the ``SignedFiles`` port."""
+        members = dict(query)
+        given = members.pop("signature", "")
+        signed = given == self._signature(f"PUT {key}", members)
+        if not signed or now.timestamp() >= int(query["expires"]):
+            raise NotFound
+        return SignedTarget(
+            key=parse_key(key), content_type=query["type"], length=int(query["length"])
+        )
+
+    async def take(self, target: SignedTarget, chunks: AsyncIterator[bytes]) -> None:
+        """See the ``SignedFiles`` port."""
+        if await self.stat(target.key) is not None:
+            raise UploadExists
+        content = b""
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > target.length:
+                raise UploadMismatch
+        if len(content) != target.length:
+            raise UploadMismatch
+        if await self.stat(target.key) is not None:
+            raise UploadExists
+        await self.put(target.key, _chunks(content), content_type=target.content_type)
 
     async def fetch(self, url: str, *, now: datetime) -> bytes:
         """Return what a signed URL serves at ``now``; for tests that follow links."""

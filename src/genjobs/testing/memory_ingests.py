@@ -64,7 +64,9 @@ class MemoryIngestLedger:
         if row is None:
             return self._repeated(execution, finished=True)
         row.ingested_by[execution.execution_id] = True
-        self._jobs.tenants.add_bytes(row.job.owner, now, sum(entry.bytes for entry in inputs))
+        copied = {media.name for media in row.ingest.media if media.upload} if row.ingest else set()
+        fetched = sum(entry.bytes for entry in inputs if entry.name not in copied)
+        self._jobs.tenants.add_bytes(row.job.owner, now, fetched)
         row.ingest = None
         row.eligible_at = row.not_before = now
         row.step(

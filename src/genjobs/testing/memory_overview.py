@@ -8,6 +8,7 @@ from datetime import datetime
 
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.domain.ports import Overview
+from genjobs.domain.retention import kept_until
 from genjobs.testing.memory_rows import MemoryJobs
 
 
@@ -39,5 +40,15 @@ def overview(jobs: MemoryJobs, now: datetime) -> Overview:
         oldest_cancel_seconds=age(open_cancels),
         paused=shared.paused_at is not None,
         last_tick_seconds=age([shared.ticked_at]),
+        purge_overdue_seconds=age(
+            until
+            for row in rows
+            if row.job.purged_at is None and (until := kept_until(row.job)) and until <= now
+        ),
+        open_erasures=sum(row.owner is not None for row in jobs.erasures.values()),
+        oldest_erasure_seconds=age(
+            row.receipt.requested_at for row in jobs.erasures.values() if row.owner is not None
+        ),
+        missing_files=sum(file.job_id in jobs.rows for file in jobs.missing),
         **dataclasses.asdict(shared.deeds),
     )

@@ -6,17 +6,20 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import Unavailable
-from genjobs.domain.ids import ExecutionId, JobId, TenantId
+from genjobs.domain.ids import ErasureId, ExecutionId, JobId, TenantId, UploadId
 from genjobs.domain.ingests import PendingMedia
 from genjobs.domain.job import Job
 from genjobs.domain.lifecycle import JobEvent, JobStatus, after
 from genjobs.domain.plans import DefaultLimits
+from genjobs.domain.reconciliation import JobPlace, MissingFile
 from genjobs.domain.supervision import Deeds
 from genjobs.domain.tenancy import Owner, Reach
+from genjobs.domain.uploads import Upload
 from genjobs.testing.memory_tenants import MemoryTenants
 
 
@@ -45,6 +48,8 @@ class Shared:
     recounted: int = 0
     swept: str = ""
     sweep_due: datetime | None = None
+    walked: JobPlace = field(default_factory=JobPlace)
+    walk_due: datetime | None = None
     deeds: Deeds = field(default_factory=Deeds)
 
     def lapsed(self, lease_expires_at: datetime | None, now: datetime) -> bool:
@@ -68,6 +73,31 @@ class IngestState:
 
 
 @dataclass(slots=True, kw_only=True)
+class UploadRow:
+    """An upload as it is stored."""
+
+    upload: Upload
+    #: When the purge looks at it.
+    due_at: datetime
+    #: The jobs that refer to it; ``used`` stays when they are gone.
+    jobs: set[JobId] = field(default_factory=set)
+    used: bool = False
+    leaving: bool = False
+
+    def usable(self, owner: Owner, now: datetime) -> bool:
+        """Whether a job of ``owner`` may be submitted with it."""
+        kept = self.used or self.upload.expires_at > now
+        return self.upload.owner == owner and kept and not self.leaving
+
+    def release(self, job_id: JobId, now: datetime) -> None:
+        """Note that a job refers to it no more; it is due when none does."""
+        if job_id in self.jobs:
+            self.jobs.remove(job_id)
+            if not self.jobs and not self.leaving:
+                self.due_at = now
+
+
+@dataclass(slots=True, kw_only=True)
 class Row:
     """A job as it is stored; ``job`` is the public part."""
 
@@ -83,6 +113,8 @@ class Row:
     version: int = 1
     charged: int = 0
     spared: int = 0
+    inputs_purged_at: datetime | None = None
+    purge_taken_until: datetime | None = None
     slot: Slot | None = None
     #: Attempts to what their calls are named.
     call_ids: dict[int, str] = field(default_factory=dict)
@@ -133,7 +165,13 @@ class MemoryJobs:
         #: Who hears directly of the cancel of a running job.
         self.listeners: list[Callable[[ExecutionId | None], None]] = []
         self._rows: dict[JobId, Row] = {}
+        #: Erasures, and the users who may not submit for one; of another module, which knows them.
+        self._erasures: dict[ErasureId, Any] = {}
+        self.erased_users: set[Owner] = set()
+        #: Files that are missing, and since when.
+        self._missing: dict[MissingFile, datetime] = {}
         self._keys: dict[tuple[Owner, str], tuple[bytes, JobId, datetime]] = {}
+        self._uploads: dict[UploadId, UploadRow] = {}
 
     @property
     def rows(self) -> dict[JobId, Row]:
@@ -148,10 +186,43 @@ class MemoryJobs:
         return self._shared
 
     @property
+    def erasures(self) -> dict[ErasureId, Any]:
+        """The erasures; as ``rows``."""
+        self.reach()
+        return self._erasures
+
+    @property
+    def missing(self) -> dict[MissingFile, datetime]:
+        """Files that are missing, and since when; as ``rows``."""
+        self.reach()
+        return self._missing
+
+    @property
     def keys(self) -> dict[tuple[Owner, str], tuple[bytes, JobId, datetime]]:
         """Who submitted what under which idempotency key, and when; as ``rows``."""
         self.reach()
         return self._keys
+
+    @property
+    def uploads(self) -> dict[UploadId, UploadRow]:
+        """The uploads; as ``rows``."""
+        self.reach()
+        return self._uploads
+
+    def unused_uploads(self, of: TenantId | Owner) -> int:
+        """Return how many uploads of a tenant or user no job was submitted with."""
+        return sum(
+            not (row.used or row.leaving) and of in (row.upload.owner, row.upload.owner.tenant_id)
+            for row in self.uploads.values()
+        )
+
+    def release_uploads(self, job_id: JobId, now: datetime) -> None:
+        """Let a job whose data go refer to no upload; what no other refers to is due at once."""
+        for row in self.uploads.values():
+            if job_id in row.jobs:
+                row.jobs.remove(job_id)
+                if not row.jobs:
+                    row.due_at = now
 
     def tell_of_cancel(self, execution_id: ExecutionId | None) -> None:
         """Tell those who listen that a running job shall stop."""

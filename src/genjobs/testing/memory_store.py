@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 
-from genjobs.domain.errors import IdempotencyMismatch
+from genjobs.domain.errors import IdempotencyMismatch, UserBeingErased
 from genjobs.domain.ids import JobId
 from genjobs.domain.job import (
     Cancellation,
@@ -34,6 +34,8 @@ class MemoryJobStore:
     ) -> Job | None:
         """See the port."""
         taken = self._jobs.keys.get((owner, idempotency.key))
+        if owner in self._jobs.erased_users:
+            return None
         if taken is None or taken[2] <= now - IDEMPOTENCY_LIFE:
             return None
         fingerprint, job_id, _ = taken
@@ -44,13 +46,20 @@ class MemoryJobStore:
     async def create(self, job: NewJob) -> Created:
         """See the port."""
         owner, idempotency = job.owner, job.idempotency
+        self._jobs.reach()
+        if owner in self._jobs.erased_users:
+            raise UserBeingErased
         if idempotency is not None:
             earlier = await self.find_submitted(owner, idempotency, now=job.created_at)
             if earlier is not None:
                 return Created(job=earlier, replayed=True)
         run_timeout, retention, allowance = self._jobs.tenants.admit(
-            job, self._jobs.queued(owner.tenant_id), self._jobs.queued(owner)
+            job, self._jobs.queued(owner.tenant_id), self._jobs.queued(owner), self._usable(job)
         )
+        for upload_id in job.uploads:
+            used = self._jobs.uploads[upload_id]
+            used.used = True
+            used.jobs.add(job.id)
         if idempotency is not None:
             self._jobs.keys[owner, idempotency.key] = (
                 idempotency.fingerprint,
@@ -85,6 +94,10 @@ class MemoryJobStore:
             )
         self._jobs.rows[job.id] = row
         return Created(job=self._view(row), replayed=False, allowance=allowance)
+
+    def _usable(self, job: NewJob) -> bool:
+        found = (self._jobs.uploads.get(upload_id) for upload_id in job.uploads)
+        return all(row is not None and row.usable(job.owner, job.created_at) for row in found)
 
     async def get(self, reach: Reach, job_id: JobId) -> Job | None:
         """See the port."""

@@ -20,11 +20,14 @@ from genjobs.domain.errors import (
     QuotaExceeded,
     RateLimited,
     UnknownPlan,
+    UnknownUpload,
+    UploadsFull,
 )
 from genjobs.domain.ids import TenantId
 from genjobs.domain.job import NewJob
 from genjobs.domain.plans import Allowance, DefaultLimits, Limits, check_changes
 from genjobs.domain.tenancy import Owner
+from genjobs.domain.uploads import Upload
 
 _QUEUE_RETRY_SECONDS = 5.0
 _EPSILON = 1e-6
@@ -97,6 +100,11 @@ class MemoryTenants:
         """Return the counts of a tenant or a user."""
         return self._counts.setdefault(of, Counts())
 
+    def forget(self, owner: Owner) -> None:
+        """Forget what a user has used, and their plan."""
+        self._counts.pop(owner, None)
+        self.plans_of_users.pop(owner, None)
+
     def tenant_limits(self, tenant_id: TenantId) -> Limits:
         """Return the limits of a tenant as a whole."""
         return self.defaults.tenant.changed_by(self.rules(tenant_id).limits)
@@ -123,7 +131,7 @@ class MemoryTenants:
             self.counts(of).on(now.astimezone(UTC).date()).bytes += count
 
     def admit(
-        self, job: NewJob, queued_of_tenant: int, queued_of_user: int
+        self, job: NewJob, queued_of_tenant: int, queued_of_user: int, has_uploads: bool = True
     ) -> tuple[timedelta, timedelta, Allowance | None]:
         """Judge and count a submit; return run time-out, retention and what is left of the rate."""
         owner = job.owner
@@ -140,6 +148,8 @@ class MemoryTenants:
             counts = self.counts(of)
             ahead = 0.0 if counts.paced != _pace(name, limits) else _ahead(counts, job.created_at)
             _judge(counts, limits, waiting, count, job.created_at, ahead)
+        if not has_uploads:
+            raise UnknownUpload(pointer="/media")
         for of, limits, _, name in pairs:
             counts = self.counts(of).on(job.created_at.astimezone(UTC).date())
             if counts.paced != _pace(name, limits):  # another rate begins with its whole burst
@@ -153,11 +163,32 @@ class MemoryTenants:
             self.plans_of_users[owner] = job.plan
         return run, retention, _allowance(self.counts(owner), both[1], job.created_at)
 
+    def admit_upload(self, upload: Upload, unused_of_tenant: int, unused_of_user: int) -> None:
+        """Judge and count an upload."""
+        owner, now = upload.owner, upload.created_at
+        today, left = _day(now)
+        for of, limits, unused in (
+            (owner.tenant_id, self.tenant_limits(owner.tenant_id), unused_of_tenant),
+            (owner, self.user_limits(owner), unused_of_user),
+        ):
+            counts = self.counts(of)
+            taken = counts.bytes if counts.day >= today else 0
+            if limits.bytes_per_day is not None and taken + upload.bytes > limits.bytes_per_day:
+                raise QuotaExceeded(retry_after=left)
+            if limits.max_uploads is not None and unused >= limits.max_uploads:
+                raise UploadsFull(retry_after=_QUEUE_RETRY_SECONDS)
+        self.add_bytes(owner, now, upload.bytes)
+
 
 def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, timedelta]:
     for limits in both:
         if limits.max_priority is not None and job.priority > limits.max_priority:
             raise PlanLimit(pointer="/priority")
+    tenant, user = both
+    seconds = user.retention_seconds if user.retention_seconds else tenant.retention_seconds
+    retention = job.retention
+    if seconds is not None and not job.retention_asked:
+        retention = timedelta(seconds=seconds)
     found = []
     for name, value, asked, most in (
         (
@@ -168,7 +199,7 @@ def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, t
         ),
         (
             "retention_seconds",
-            job.retention,
+            retention,
             job.retention_asked,
             [limits.max_retention_seconds for limits in both],
         ),
@@ -183,9 +214,7 @@ def _within_plan(job: NewJob, both: tuple[Limits, Limits]) -> tuple[timedelta, t
 def _judge(
     counts: Counts, limits: Limits, queued: int, size: int, now: datetime, ahead: float
 ) -> None:
-    today = now.astimezone(UTC).date()
-    tomorrow = datetime.combine(today + timedelta(days=1), time(), UTC)
-    left = (tomorrow - now).total_seconds()
+    today, left = _day(now)
     jobs, taken = (counts.jobs, counts.bytes) if counts.day >= today else (0, 0)
     if limits.jobs_per_day is not None and jobs >= limits.jobs_per_day:
         raise QuotaExceeded(retry_after=left)
@@ -198,6 +227,13 @@ def _judge(
         excess = ahead + step - limits.submit_burst * step
         if excess > _EPSILON:
             raise RateLimited(retry_after=excess)
+
+
+def _day(now: datetime) -> tuple[date, float]:
+    """Return the day, and the seconds that are left of it."""
+    today = now.astimezone(UTC).date()
+    tomorrow = datetime.combine(today + timedelta(days=1), time(), UTC)
+    return today, (tomorrow - now).total_seconds()
 
 
 def _allowance(counts: Counts, limits: Limits, now: datetime) -> Allowance | None:

@@ -15,18 +15,28 @@ from genjobs.adapters.postgres import (
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
+    PostgresRetention,
     PostgresTenantDirectory,
     open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.domain.ids import JobId, TenantId
-from genjobs.domain.ports import CallLedger, IngestLedger, JobLedger, JobStore, TenantDirectory
+from genjobs.domain.ports import (
+    CallLedger,
+    IngestLedger,
+    JobLedger,
+    JobStore,
+    RetentionLedger,
+    TenantDirectory,
+)
+from genjobs.domain.retention import RetentionRules
 from genjobs.testing import (
     MemoryCallLedger,
     MemoryIngestLedger,
     MemoryJobLedger,
     MemoryJobs,
     MemoryJobStore,
+    MemoryRetention,
 )
 from genjobs.testing.memory_access import MemoryTenantDirectory
 from tests.contract.model.base import Facts
@@ -71,6 +81,7 @@ class MemoryBackend:
     ledger: JobLedger
     calls: CallLedger
     ingests: IngestLedger
+    retention: RetentionLedger
     directory: TenantDirectory
 
     def __init__(self, runner: asyncio.Runner) -> None:
@@ -89,6 +100,7 @@ class MemoryBackend:
         self.ledger = MemoryJobLedger(self._jobs)
         self.calls = MemoryCallLedger(self._jobs)
         self.ingests = MemoryIngestLedger(self._jobs, INGEST)
+        self.retention = MemoryRetention(self._jobs)
         self.directory = MemoryTenantDirectory(self._jobs)
 
     async def facts(self) -> tuple[dict[JobId, Facts], list[str]]:
@@ -128,6 +140,7 @@ class PostgresBackend:
         self.ledger: JobLedger = PostgresJobLedger(worker, DEADLINES)
         self.calls: CallLedger = PostgresCallLedger(worker)
         self.ingests: IngestLedger = PostgresIngestLedger(worker, INGEST)
+        self.retention: RetentionLedger = PostgresRetention(worker, RetentionRules())
         self.directory: TenantDirectory = PostgresTenantDirectory(api, DEFAULTS)
 
     async def close(self) -> None:

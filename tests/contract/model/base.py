@@ -21,7 +21,14 @@ from genjobs.domain.ingests import Ingest
 from genjobs.domain.job import Idempotency, Job, NewJob
 from genjobs.domain.lifecycle import FINAL
 from genjobs.domain.plans import Used
-from genjobs.domain.ports import CallLedger, IngestLedger, JobLedger, JobStore, TenantDirectory
+from genjobs.domain.ports import (
+    CallLedger,
+    IngestLedger,
+    JobLedger,
+    JobStore,
+    RetentionLedger,
+    TenantDirectory,
+)
 from genjobs.domain.tenancy import Owner, Reach
 from genjobs.testing.clock import BEGINNING, SequentialIds
 from tests.contract.model.plain_jobs import WINDOW, JobRow
@@ -40,6 +47,7 @@ class Backend(Protocol):
     ledger: JobLedger
     calls: CallLedger
     ingests: IngestLedger
+    retention: RetentionLedger
     directory: TenantDirectory
     #: Whether the counts of users who are gone are removed.
     forgets_users: bool
@@ -208,6 +216,9 @@ class MachineBase(RuleBasedStateMachine):
         earlier = self.last.get(found.id)
         if earlier is not None and earlier.status in FINAL:
             assert found == earlier
+        if "purged" in job:
+            assert found.purged_at is not None
+            assert (found.outputs, found.inputs, found.metadata) == ((), (), {})
         self.last[found.id] = found
 
 

@@ -118,6 +118,26 @@ class JobMachine(WorkRules, IngestSteps):
         else:
             self._sweep(what, limit)
 
+    @precondition(lambda self: self.model.jobs)
+    @rule(limit=limits)
+    def purge(self, limit: int) -> None:
+        """Look from far ahead, when all that has ended is due; what has not never is."""
+        model, retention = self.model, self.backend.retention
+        far = model.now + timedelta(days=8)
+        ended = {
+            job_id for job_id, job in model.jobs.items() if job["finished"] and "purged" not in job
+        }
+        due = self.run(retention.take_ended(now=far, limit=limit))
+        found = {job.job_id for job in due}
+        assert len(due) == len(found) == min(limit, len(ended))
+        assert found <= ended
+        assert self.run(retention.ended_gone(due, now=model.now)) == len(due)
+        assert self.run(retention.ended_gone(due, now=model.now)) == 0
+        for job_id in found:
+            model.jobs[job_id]["purged"] = True
+            self.last.pop(job_id, None)
+            self._check_job(self._read(model.jobs[job_id]))
+
     def _sweep(self, what: str, limit: int) -> None:
         ledger, model = self.backend.ledger, self.model
         due = getattr(model, what)()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +15,17 @@ import pytest
 from genjobs.adapters.comfyui.files import ComfyUIFolders
 from genjobs.domain.errors import EngineFailed, NoOutput
 
+#: A folder that is a link every other moment.
+_TURN = """
+import os, sys
+mine, secret = sys.argv[1:]
+print(flush=True)
+while True:
+    os.rename(mine, mine + "_aside")
+    os.symlink(secret, mine)
+    os.unlink(mine)
+    os.rename(mine + "_aside", mine)
+"""
 _MINE, _THEIRS = "genjobs/1", "genjobs/2"
 
 
@@ -49,6 +65,45 @@ async def test_link_in_a_circle_is_no_output(base: Path) -> None:
     (base / "output" / _MINE / "a.png").symlink_to("a.png")
     with pytest.raises(NoOutput):
         await content_of(base, "a.png")
+
+
+async def test_pipe_is_no_output_and_is_not_waited_for(base: Path) -> None:
+    os.mkfifo(base / "output" / _MINE / "a.png")
+    async with asyncio.timeout(5):
+        with pytest.raises(NoOutput):
+            await content_of(base, "a.png")
+
+
+async def test_folder_that_becomes_a_link_between_two_looks_leads_nowhere(base: Path) -> None:
+    """A node may do so for as long as it runs, and the worker may read more than nodes."""
+    mine, secret = base / "output" / _MINE, base / "secret"
+    secret.mkdir()
+    (secret / "a.png").write_bytes(b"secret")
+    (mine / "a.png").write_bytes(b"mine")
+    turning = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-c", _TURN, str(mine), str(secret)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert turning.stdout is not None
+        await turning.stdout.readline()
+        for _ in range(5000):
+            with contextlib.suppress(NoOutput):
+                assert await content_of(base, "a.png") == b"mine"
+    finally:
+        turning.kill()
+        await turning.wait()
+
+
+async def test_removal_follows_no_link_above_the_renders_folder(base: Path) -> None:
+    elsewhere = base / "elsewhere"
+    (elsewhere / Path(_MINE).name).mkdir(parents=True)
+    for kind in ("output", "temp"):
+        shutil.rmtree(base / kind / "genjobs")
+        (base / kind / "genjobs").symlink_to(elsewhere)
+    with pytest.raises(EngineFailed):
+        await ComfyUIFolders(base).remove(_MINE, [("genjobs", Path(_MINE).name)])
+    assert (elsewhere / Path(_MINE).name).exists()
 
 
 async def test_folder_in_place_of_a_file_is_no_output(base: Path) -> None:

@@ -43,14 +43,14 @@ async def test_no_page_is_let_in_unless_its_origin_is_named(shut: World) -> None
 
 async def test_named_origin_may_ask_for_what_the_api_has(named: World) -> None:
     async with named.client() as http:
-        for method in ("GET", "POST", "DELETE"):
+        for method in ("GET", "POST", "PUT", "DELETE"):
             asked = {"Origin": SITE, **PREFLIGHT, "Access-Control-Request-Method": method}
             answer = await http.options("/v1/jobs", headers=asked)
             assert answer.status_code == 200
             assert answer.headers["access-control-allow-origin"] == SITE
             assert "access-control-allow-credentials" not in answer.headers
         wrong = [
-            {"Origin": SITE, **PREFLIGHT, "Access-Control-Request-Method": "PUT"},
+            {"Origin": SITE, **PREFLIGHT, "Access-Control-Request-Method": "PATCH"},
             {"Origin": SITE, **PREFLIGHT, "Access-Control-Request-Headers": "x-other"},
         ]
         for asked in wrong:

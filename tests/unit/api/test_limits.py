@@ -280,10 +280,10 @@ async def test_failures_of_one_address_are_limited_and_others_are_not(
 
 LIMITS = {
     *("submits_per_second", "submit_burst", "max_queued", "max_in_flight", "jobs_per_day"),
-    *("bytes_per_day", "max_priority", "max_run_seconds", "max_retention_seconds", "weight"),
-    "browser_writes",
+    *("bytes_per_day", "max_priority", "max_run_seconds", "retention_seconds"),
+    *("max_retention_seconds", "weight", "max_uploads", "browser_writes"),
 }
-USED = {"queued", "in_flight", "jobs_today", "bytes_today"}
+USED = {"queued", "in_flight", "jobs_today", "bytes_today", "uploads"}
 
 
 async def test_usage_tells_each_caller_what_is_theirs_to_know(

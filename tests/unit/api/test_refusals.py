@@ -206,10 +206,10 @@ BAD: dict[str, tuple[Any, int, str, str]] = {
         "url_not_allowed",
         "/media/1/url",
     ),
-    "by upload": (
+    "by an upload that is none": (
         job(media=[{"name": "p.png", "upload_id": "upl_1"}]),
         422,
-        "media_upload_unsupported",
+        "upload_unknown",
         "/media/0/upload_id",
     ),
     "4 MB inline": (

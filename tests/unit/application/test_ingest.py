@@ -333,6 +333,27 @@ async def test_store_outage_gives_the_claim_back_uncounted(harness: Harness) -> 
     assert (await read(harness, job)).eligible
 
 
+async def test_outage_longer_than_the_lease_takes_no_claim(harness: Harness) -> None:
+    class AwayFor(MemoryIngestLedger):
+        async def finish(
+            self, execution: IngestExecution, inputs: Sequence[InputFile], *, now: datetime
+        ) -> Recorded:
+            if not refused:
+                refused.append(now)
+                harness.clock.advance(3 * rules.lease)
+                raise Unavailable
+            return await super().finish(execution, inputs, now=now)
+
+    refused: list[datetime] = []
+    harness.web.files[URL] = png_bytes()
+    job = await submit(harness, MediaByUrl(name="photo.png", url=URL))
+    rules = harness.ingester.ingest.rules
+    ledger = AwayFor(harness.jobs, rules)
+    ingest = dataclasses.replace(harness.ingester.ingest, ingests=ledger)
+    await dataclasses.replace(harness.ingester, ingests=ledger, ingest=ingest).run_due()
+    assert (await read(harness, job)).eligible
+
+
 async def test_end_of_a_fetch_wakes_who_waits_for_jobs(harness: Harness) -> None:
     harness.web.files[URL] = png_bytes()
     job = await submit(harness, MediaByUrl(name="photo.png", url=URL))

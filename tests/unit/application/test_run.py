@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from genjobs.application.submission import InlineMedia, Submission
-from genjobs.domain.errors import EngineFailed, NodeError, OutOfMemory
+from genjobs.domain.attempts import Assignment, StartedJob
+from genjobs.domain.errors import EngineFailed, NodeError, OutOfMemory, Unavailable
+from genjobs.domain.ids import ExecutionId
 from genjobs.domain.job import CancelMethod, Job
 from genjobs.domain.lifecycle import JobStatus
-from genjobs.testing import Harness, Script, a_workflow, open_harness, png_bytes
+from genjobs.testing import (
+    Harness,
+    MemoryJobLedger,
+    Script,
+    a_workflow,
+    open_harness,
+    png_bytes,
+)
 from genjobs.testing.contracts.engine import loading
 
 USER = "u_1"
@@ -337,6 +347,47 @@ async def test_start_is_repeated_while_the_database_is_away(harness: Harness) ->
     await running
 
     assert (await read(harness, job)).status is JobStatus.COMPLETED
+
+
+async def test_start_whose_answer_was_lost_is_repeated_beyond_its_deadline(
+    harness: Harness,
+) -> None:
+    """It may be recorded, and whoever it is recorded for is the only one to run it."""
+
+    class LosesItsFirstAnswer(MemoryJobLedger):
+        async def start(
+            self,
+            assignment: Assignment,
+            execution_id: ExecutionId,
+            *,
+            now: datetime,
+            call_id: str | None = None,
+        ) -> StartedJob:
+            fresh = harness.jobs.available and not tried
+            tried.append(execution_id)
+            started = await super().start(assignment, execution_id, now=now, call_id=call_id)
+            if fresh:
+                harness.jobs.available = False
+                raise Unavailable
+            return started
+
+    tried: list[ExecutionId] = []
+    job = await submitted(harness)
+    run_job = dataclasses.replace(
+        harness.worker.run_job,
+        ledger=LosesItsFirstAnswer(harness.jobs),
+        deadlines=dataclasses.replace(
+            harness.worker.run_job.deadlines, start=timedelta(seconds=0.5)
+        ),
+    )
+    [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+    running = asyncio.create_task(run_job(assignment, asyncio.Event()))
+    await asyncio.sleep(1.5)
+    harness.jobs.available = True
+    await running
+
+    done = await read(harness, job)
+    assert (done.status, done.attempt, len(set(tried))) == (JobStatus.COMPLETED, 1, 1)
 
 
 async def test_worker_waits_for_its_engine_before_it_takes_a_job(harness: Harness) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import dataclasses
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from genjobs.application.submission import Submission
+from genjobs.domain.errors import Unavailable
 from genjobs.domain.ids import ExecutionId
 from genjobs.domain.lifecycle import JobStatus
+from genjobs.domain.ports import Pruned
 from genjobs.testing import Harness, a_workflow
 
 
@@ -81,3 +87,61 @@ async def test_run_with_a_length_begins_no_tick_after_it(harness: Harness) -> No
     passing.cancel()
     assert ticks >= 11
     assert (await harness.supervisor.tick()).overview.last_tick_seconds is not None
+
+
+class _GoneBeforePruning:
+    """A ledger whose database goes away in the middle of a tick."""
+
+    def __init__(self, ledger: object) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def prune(self, *, now: datetime, limit: int) -> Pruned:
+        raise Unavailable
+
+
+async def test_what_a_tick_did_before_it_failed_is_added_up(harness: Harness) -> None:
+    owner = harness.genjobs.owner("u_1")
+    await harness.genjobs.submit(owner, Submission(workflow=a_workflow()))
+    await harness.supervise_for(timedelta(seconds=40))
+    now = harness.clock.now()
+    [given] = await harness.ledger.dispatch(now=now, limit=1)
+    await harness.ledger.start(given, ExecutionId(uuid4()), now=now)
+    await harness.supervise_for(timedelta(seconds=25))
+    harness.clock.advance(timedelta(seconds=5))
+    cut_short = dataclasses.replace(
+        harness.supervisor, ledger=_GoneBeforePruning(harness.supervisor.ledger)
+    )
+    with pytest.raises(Unavailable):
+        await cut_short.tick()
+
+    found = await harness.ledger.overview(now=harness.clock.now())
+    assert (found.running, found.rescues) == (0, 1)
+
+
+async def test_store_that_hangs_does_not_hold_up_the_tick(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    await harness.genjobs.submit(harness.genjobs.owner("u_1"), Submission(workflow=a_workflow()))
+    assert await harness.run_one()
+    await harness.genjobs.erase_user(harness.genjobs.owner("u_1"))
+    harness.clock.advance(timedelta(days=8))
+    for name in ("list_files", "delete", "delete_prefix", "stat"):
+        monkeypatch.setattr(harness.artifacts, name, hang)
+    short, supervisor = timedelta(seconds=0.05), harness.supervisor
+    hurried = dataclasses.replace(
+        supervisor,
+        erase=dataclasses.replace(supervisor.erase, budget=short),
+        purge=dataclasses.replace(supervisor.purge, budget=short),
+        reconcile=dataclasses.replace(supervisor.reconcile, budget=short),
+        store_seconds=0.05,
+    )
+    async with asyncio.timeout(5):
+        tick = await hurried.tick()
+    assert (tick.erased, tick.purged.jobs, tick.swept) == (0, 0, 0)
+    assert len(harness.jobs.rows) == 1

@@ -15,6 +15,8 @@ import pytest
 from genjobs.adapters.public_keys import PemKeys
 from genjobs.application.administer_credentials import AdministerCredentials
 from genjobs.application.administer_tenants import AdministerTenants
+from genjobs.application.administer_users import AdministerUsers
+from genjobs.application.erase import EraseUser, GetErasure
 from genjobs.bootstrap import Administration
 from genjobs.cli import main
 from genjobs.domain.catalogue import NodeCatalogue
@@ -22,6 +24,7 @@ from genjobs.settings import Settings
 from genjobs.testing import (
     FakeClock,
     MemoryCredentialAdministration,
+    MemoryErasures,
     MemoryJobs,
     MemoryTenantAdministration,
     SequentialIds,
@@ -57,6 +60,7 @@ class Shell:
     async def open(self, settings: Settings) -> AsyncIterator[Administration]:
         """Open the administrators' side on the fakes."""
         tenants = MemoryTenantAdministration(self.jobs)
+        erasures = MemoryErasures(self.jobs)
         yield Administration(
             tenants=AdministerTenants(
                 tenants=tenants,
@@ -71,6 +75,11 @@ class Shell:
                 public_keys=PemKeys(),
                 clock=self.clock,
                 random=self._random,
+            ),
+            users=AdministerUsers(
+                tenants=tenants,
+                erase_user=EraseUser(erasures=erasures, clock=self.clock, ids=self.ids),
+                get_erasure=GetErasure(erasures=erasures),
             ),
         )
 

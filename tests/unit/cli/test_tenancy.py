@@ -51,7 +51,7 @@ def test_limits_are_shown_set_and_unset(shell: Shell) -> None:
         "jobs_per_day": 7,
     }
     table = shell.run("tenants", "limits", "acme").out
-    assert "jobs_per_day           7      yes" in table
+    assert "jobs_per_day           7       yes" in table
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def test_only_what_another_try_may_mend_is_retryable() -> None:
         "rate_limited",
         "quota_exceeded",
         "queue_full",
+        "uploads_full",
         "download_failed",
         "inspection_failed",
         "input_unavailable",

@@ -6,8 +6,9 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import stat
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Final
@@ -16,8 +17,9 @@ from genjobs.application.local_files import opened
 from genjobs.domain.errors import EngineFailed, NoOutput
 
 _CHUNK: Final = 1024 * 1024
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
 _NO_SUCH_FILE: Final = frozenset(
-    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR}
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ENXIO}
 )
 
 
@@ -44,8 +46,7 @@ class ComfyUIFolders:
     @asynccontextmanager
     async def open(self, folder: str, filename: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open an output file; ``NoOutput`` when there is none."""
-        path = self._base / "output" / folder / filename
-        async with opened(lambda: _output(path, self._base / "output", folder)) as file:
+        async with opened(lambda: _output(self._base / "output", folder, filename)) as file:
             yield _chunks(file)
 
     async def remove(self, folder: str, previews: Sequence[tuple[str, str]] = ()) -> None:
@@ -59,10 +60,10 @@ class ComfyUIFolders:
         """
         stays: OSError | None = None
         removals = [
-            partial(shutil.rmtree, self._base / kind / folder)
+            partial(_remove_folder, self._base / kind, folder)
             for kind in ("input", "output", "temp")
         ]
-        removals += [partial(os.unlink, self._base / "temp" / Path(*item)) for item in previews]
+        removals += [partial(_remove_file, self._base / "temp", *item) for item in previews]
         for removal in removals:
             try:
                 await asyncio.to_thread(removal)
@@ -74,22 +75,56 @@ class ComfyUIFolders:
             raise EngineFailed("ComfyUI's files could not be removed.") from stays
 
 
-def _open_inside(path: Path, output: Path, folder: str) -> IO[bytes]:
-    """Open a regular file of the render's own folder; a link out of it is no such file."""
-    resolved = Path(os.path.realpath(path, strict=True))
-    own = Path(os.path.realpath(output)) / folder
-    if not resolved.is_relative_to(own) or not resolved.is_file():
-        raise FileNotFoundError(errno.ENOENT, "not a file of this render")
-    return os.fdopen(os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+# What nodes can write to may change between two looks, and the worker may have more rights than
+# they. So nothing below the folders of ComfyUI is named by a path: each part is opened by itself,
+# and a link is no part.
 
 
-def _output(path: Path, output: Path, folder: str) -> IO[bytes]:
+@contextmanager
+def _descend(root: Path, below: str) -> Iterator[int]:
+    """Hold a descriptor of a folder below ``root``."""
+    descriptor = os.open(root, _FOLDER)
     try:
-        return _open_inside(path, output, folder)
+        for part in Path(below).parts:
+            above, descriptor = (
+                descriptor,
+                os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=descriptor),
+            )
+            os.close(above)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _output(root: Path, folder: str, filename: str) -> IO[bytes]:
+    try:
+        with _descend(root, folder) as own:
+            return _open_inside(own, filename)
     except OSError as exc:
         if exc.errno not in _NO_SUCH_FILE:
             raise EngineFailed("An output file of ComfyUI could not be opened.") from exc
         raise NoOutput("ComfyUI reported an output file that it does not have.") from None
+
+
+def _open_inside(folder: int, filename: str) -> IO[bytes]:
+    """Open a regular file of the folder's owner: another's was not saved there, but linked."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # not to wait for the other end of a pipe
+    file = os.fdopen(os.open(filename, flags, dir_fd=folder), "rb")
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.fstat(folder).st_uid:
+        file.close()
+        raise FileNotFoundError(errno.ENOENT, "not a file of this render")
+    return file
+
+
+def _remove_folder(root: Path, folder: str) -> None:
+    with _descend(root, str(Path(folder).parent)) as parent:
+        shutil.rmtree(Path(folder).name, dir_fd=parent)
+
+
+def _remove_file(root: Path, folder: str, filename: str) -> None:
+    with _descend(root, folder) as parent:
+        os.unlink(filename, dir_fd=parent)
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:

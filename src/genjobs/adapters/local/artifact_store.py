@@ -19,11 +19,11 @@ from urllib.parse import quote, urlencode
 from genjobs.adapters.local.disk import DiskWork
 from genjobs.adapters.local.file_tree import FileTree, key_parts
 from genjobs.adapters.local.signing import Signer
-from genjobs.adapters.local.transfers import CHUNK_BYTES, Download, Upload
+from genjobs.adapters.local.transfers import Download, Upload, exactly
 from genjobs.adapters.local.tree_listing import list_tree
 from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
-from genjobs.domain.errors import ConfigurationError, NotFound
-from genjobs.domain.ports import ListedFile, SignedFile
+from genjobs.domain.errors import ConfigurationError, NotFound, UploadExists
+from genjobs.domain.ports import ListedFile, SignedFile, SignedPut, SignedTarget
 
 _T = TypeVar("_T")
 
@@ -61,16 +61,7 @@ class DirectoryArtifactStore:
     ) -> StoredFile:
         """See the port; the content type is kept in the signed URLs, not beside the file."""
         async with Upload(self._tree, parse_key(key)) as upload:
-            # Small chunks are joined, since each write is a hop to a thread; a small file is one.
-            pieces: list[bytes] = []
-            held = 0
-            async for chunk in chunks:
-                pieces.append(chunk)
-                held += len(chunk)
-                if held >= CHUNK_BYTES:
-                    await upload.run(partial(upload.write, pieces))
-                    pieces, held = [], 0
-            return await upload.run(partial(upload.finish, pieces))
+            return await upload.take(chunks)
 
     @asynccontextmanager
     async def read(
@@ -118,6 +109,17 @@ class DirectoryArtifactStore:
         query = self._signer.query(parse_key(key), int(expires_at.timestamp()), name, content_type)
         return f"{self._base_url}/files/{quote(key)}?{urlencode(query)}"
 
+    def signed_put(
+        self, key: ArtifactKey, *, expires_at: datetime, content_type: str, length: int
+    ) -> SignedPut:
+        """See the port."""
+        expires = int(expires_at.timestamp())
+        query = self._signer.put_query(parse_key(key), expires, length, content_type)
+        return SignedPut(
+            url=f"{self._base_url}/files/{quote(key)}?{urlencode(query)}",
+            headers={"Content-Type": content_type},
+        )
+
     async def check(self) -> None:
         """See the port."""
         await _in_thread(self._tree.check)
@@ -133,6 +135,26 @@ class DirectoryArtifactStore:
         if size is None:
             raise NotFound
         return SignedFile(key=checked, bytes=size, filename=filename, content_type=content_type)
+
+    async def resolve_put(
+        self, key: str, query: Mapping[str, str], *, now: datetime
+    ) -> SignedTarget:
+        """See the ``SignedFiles`` port."""
+        length, content_type = self._signer.verify_put(key, query, int(now.timestamp()))
+        try:
+            return SignedTarget(key=parse_key(key), content_type=content_type, length=length)
+        except ValueError:
+            raise NotFound from None
+
+    async def take(self, target: SignedTarget, chunks: AsyncIterator[bytes]) -> None:
+        """See the ``SignedFiles`` port."""
+        if await self.stat(target.key) is not None:  # before any of it is read
+            raise UploadExists
+        async with (
+            aclosing(exactly(chunks, target.length)) as whole,
+            Upload(self._tree, target.key, replace=False) as upload,
+        ):
+            await upload.take(whole)
 
 
 async def _in_thread(call: Callable[[], _T]) -> _T:

@@ -71,15 +71,23 @@ class FileTree:
                     raise
                 os.close(descriptor)  # a sweep was faster than the lock
 
-    def place(self, name: str, key: ArtifactKey) -> None:
-        """Move the incoming file to ``key``, replacing what was there, and make that durable."""
+    def place(self, name: str, key: ArtifactKey, *, replace: bool = True) -> None:
+        """
+        Move the incoming file to ``key`` and make that durable.
+
+        What was there is replaced, or without ``replace`` kept: then ``FileExistsError``.
+        """
         *folders, last = key_parts(key)
         made: list[int] = []
         with self._folder((INCOMING,)) as incoming:
             # Shared by writers: until the file is in its folder, nobody removes that as empty.
             fcntl.flock(incoming, fcntl.LOCK_SH)
             with self._folder(folders, made=made) as folder:
-                os.replace(name, last, src_dir_fd=incoming, dst_dir_fd=folder)
+                if replace:
+                    os.replace(name, last, src_dir_fd=incoming, dst_dir_fd=folder)
+                else:
+                    os.link(name, last, src_dir_fd=incoming, dst_dir_fd=folder)
+                    os.unlink(name, dir_fd=incoming)
                 fcntl.flock(incoming, fcntl.LOCK_UN)
                 os.fsync(folder)
         for depth in reversed(made):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 from typing import Final
 
 from genjobs.adapters.local.disk import DiskWork
 from genjobs.adapters.local.file_tree import FileTree
 from genjobs.domain.artifacts import ArtifactKey, StoredFile
-from genjobs.domain.errors import Unavailable
+from genjobs.domain.errors import Unavailable, UploadExists, UploadMismatch
 
 #: Bytes moved by one call into a thread, and held in memory at a time by one transfer.
 CHUNK_BYTES: Final = 1024 * 1024
@@ -19,14 +20,28 @@ CHUNK_BYTES: Final = 1024 * 1024
 class Upload(DiskWork):
     """A file being written; it is under its key only after :meth:`finish` returned."""
 
-    def __init__(self, tree: FileTree, key: ArtifactKey) -> None:
+    def __init__(self, tree: FileTree, key: ArtifactKey, *, replace: bool = True) -> None:
         super().__init__()
         self._tree = tree
         self._key = key
+        self._replace = replace
         self._name: str | None = None
         self._descriptor: int | None = None
         self._hash = hashlib.sha256()
         self._bytes = 0
+
+    async def take(self, chunks: AsyncIterator[bytes]) -> StoredFile:
+        """Write everything and move the file to its key."""
+        # Small chunks are joined, since each write is a hop to a thread; a small file is one.
+        pieces: list[bytes] = []
+        held = 0
+        async for chunk in chunks:
+            pieces.append(chunk)
+            held += len(chunk)
+            if held >= CHUNK_BYTES:
+                await self.run(partial(self.write, pieces))
+                pieces, held = [], 0
+        return await self.run(partial(self.finish, pieces))
 
     def write(self, pieces: Sequence[bytes]) -> int:
         """Append to the incoming file, made by the first call; return its descriptor."""
@@ -41,13 +56,21 @@ class Upload(DiskWork):
         return self._descriptor
 
     def finish(self, pieces: Sequence[bytes]) -> StoredFile:
-        """Append the last pieces, flush, and move the file to its key."""
+        """
+        Append the last pieces, flush, and move the file to its key.
+
+        Raises:
+            UploadExists: there is a file that may not be replaced.
+        """
         os.fsync(self.write(pieces))
         # Last look before the file becomes visible: nobody may still want it, and whoever
         # cancelled may be about to remove all files of the attempt.
         if self._name is None or self.abandoned:
             raise Unavailable
-        self._tree.place(self._name, self._key)
+        try:
+            self._tree.place(self._name, self._key, replace=self._replace)
+        except FileExistsError:
+            raise UploadExists from None
         self._name = None
         self.close()
         return StoredFile(bytes=self._bytes, sha256=self._hash.hexdigest())
@@ -66,6 +89,18 @@ class Upload(DiskWork):
     def is_open(self) -> bool:
         """Whether there is an incoming file."""
         return self._descriptor is not None
+
+
+async def exactly(chunks: AsyncIterator[bytes], length: int) -> AsyncGenerator[bytes, None]:
+    """Yield the chunks; ``UploadMismatch`` when they are fewer or more bytes than ``length``."""
+    left = length
+    async for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise UploadMismatch
+        yield chunk
+    if left:
+        raise UploadMismatch
 
 
 class Download(DiskWork):

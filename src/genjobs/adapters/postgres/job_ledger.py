@@ -126,6 +126,7 @@ class PostgresJobLedger:
             [dump(beat.progress) if beat.progress else None for beat in beats],
             now,
             self._deadlines.lease,
+            seconds=self._deadlines.beat().total_seconds(),
         )
         renewed = {
             row["execution_id"]: BeatReply.CANCEL if row["cancel_requested"] else BeatReply.GO_ON

@@ -19,10 +19,11 @@ from genjobs.domain.plans import DefaultLimits
 from genjobs.domain.tenancy import Owner, Reach
 
 _GET: Final = f"SELECT {JOB_COLUMNS}, queue_position FROM genjobs.get_job($1, $2, $3)"
+#: Arrays as texts: of all other types asyncpg asks the server first, on each connection.
 _CREATE: Final = """
 SELECT * FROM genjobs.create_job(
     $1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-    $17::jsonb, $18, $19, $20, $21::jsonb, $22::jsonb)
+    $17::jsonb, $18, $19, $20, $21::jsonb, $22::jsonb, $23::text[]::uuid[])
 """
 _CANCEL: Final = f"""
 SELECT {JOB_COLUMNS}, queue_position FROM genjobs.request_cancel($1, $2, $3, $4)
@@ -93,6 +94,7 @@ class PostgresJobStore:
             sum(entry.bytes for entry in job.inputs),
             self._tenant_limits,
             self._user_limits,
+            sorted(map(str, job.uploads)) or None,
         )
         assert row is not None  # noqa: S101  (the function returns one row)
         if row["outcome"] == "created":

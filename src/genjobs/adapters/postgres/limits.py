@@ -20,6 +20,9 @@ from genjobs.domain.errors import (
     RateLimited,
     Unavailable,
     UnknownPlan,
+    UnknownUpload,
+    UploadsFull,
+    UserBeingErased,
 )
 from genjobs.domain.plans import Allowance, Limits, Used
 
@@ -28,6 +31,7 @@ _QUEUE_RETRY_SECONDS: Final = 5.0
 _WORDS: Final = {
     "submits_per_second": "Too many submits in too short a time",
     "max_queued": "As many jobs are waiting as may",
+    "max_uploads": "As many uploads are unused as may",
     "jobs_per_day": "The jobs of the day are used up",
     "bytes_per_day": "The bytes of the day are used up",
 }
@@ -35,6 +39,7 @@ _REACHED: Final[dict[str, type[LimitReached]]] = {
     "rate_limited": RateLimited,
     "queue_full": QueueFull,
     "quota_exceeded": QuotaExceeded,
+    "uploads_full": UploadsFull,
 }
 
 
@@ -68,6 +73,7 @@ def used_of(row: Record) -> Used:
         in_flight=row["in_flight"],
         jobs_today=row["jobs_today"],
         bytes_today=row["bytes_today"],
+        uploads=row["uploads"],
     )
 
 
@@ -84,7 +90,7 @@ def allowance_of(row: Record) -> Allowance | None:
 
 
 def refusal_of(row: Record) -> GenjobsError:
-    """Return why a create stored nothing."""
+    """Return why a create, of a job or an upload, stored nothing."""
     outcome, what = row["outcome"], row["what"]
     if outcome in _REACHED:
         whose = "this user" if row["whose"] == "user" else "this tenant"
@@ -96,6 +102,10 @@ def refusal_of(row: Record) -> GenjobsError:
     match outcome:
         case "mismatch":
             return IdempotencyMismatch()
+        case "being_erased":
+            return UserBeingErased()
+        case "unknown_upload":
+            return UnknownUpload(pointer="/media")
         case "unknown_plan":
             return UnknownPlan(pointer="/plan")
         case "plan_limit":

@@ -26,8 +26,21 @@ SELECT
      WHERE s.cancel_requested) AS oldest_cancel_seconds,
     v.paused_at IS NOT NULL AS paused,
     extract(epoch FROM $1::timestamptz - v.ticked_at)::double precision AS last_tick_seconds,
-    v.rescues, v.ingest_rescues, v.escalations, v.drift, v.swept_files
+    (SELECT extract(epoch FROM ($1::timestamptz AT TIME ZONE 'UTC')
+            - ((j.finished_at AT TIME ZONE 'UTC') + j.retention))::double precision
+     FROM genjobs.jobs j WHERE j.finished_at IS NOT NULL AND j.purged_at IS NULL
+        AND (j.finished_at AT TIME ZONE 'UTC') + j.retention <= $1::timestamptz AT TIME ZONE 'UTC'
+     ORDER BY (j.finished_at AT TIME ZONE 'UTC') + j.retention LIMIT 1) AS purge_overdue_seconds,
+    v.rescues, v.ingest_rescues, v.escalations, v.drift, v.swept_files, v.purged_inputs,
+    v.purged_jobs, v.purged_rows, v.erased_jobs, v.lost_files, e.*,
+    (SELECT count(*) FROM (SELECT 1 FROM genjobs.missing_files LIMIT {_AGED}) m) AS missing_files
 FROM genjobs.supervision v CROSS JOIN LATERAL (
+    SELECT count(*) AS open_erasures,
+        extract(epoch FROM $1::timestamptz - min(o.requested_at))::double precision
+            AS oldest_erasure_seconds
+    FROM (SELECT a.requested_at FROM genjobs.erasures a WHERE a.finished_at IS NULL
+          ORDER BY a.due_at LIMIT {_AGED}) o
+) e CROSS JOIN LATERAL (
     SELECT count(*) AS slots_total,
         count(*) FILTER (WHERE s.job_id IS NULL) AS slots_free,
         count(*) FILTER (WHERE s.execution_id IS NOT NULL) AS running,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
+from weakref import WeakSet
 
 import asyncpg
 import structlog
@@ -61,24 +63,40 @@ NOT_MIGRATED: Final = (
 class Pool:
     """Runs single statements, each a round trip on a pooled connection."""
 
-    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool[Record],
+        made: WeakSet[asyncpg.Connection[Record]],
+        command_seconds: float,
+    ) -> None:
+        """Take a pool, and the set in which the connections are that it has made."""
         self._pool = pool
+        self._made = made
+        self._command_seconds = command_seconds
+        #: Server processes whose connections run a statement now. A count, for a connection may
+        #: be taken again before who had it has done with it.
+        self._busy: Counter[int] = Counter()
 
     def in_use(self) -> int:
         """Return how many connections run a statement now."""
         return self._pool.get_size() - self._pool.get_idle_size()
 
-    async def rows(self, statement: str, *values: Any) -> list[Record]:
+    async def rows(
+        self, statement: str, *values: Any, seconds: float | None = None
+    ) -> list[Record]:
         """
         Return the rows of a statement; a lost race is tried again.
+
+        ``seconds`` is how long it may take once it has a connection, if that is less than usual.
 
         Raises:
             Unavailable: the database cannot be reached, does not answer in time, or has not the
                 schema that the statement needs. Whether it took effect is then not known.
         """
+        most = self._command_seconds if seconds is None else min(seconds, self._command_seconds)
 
         async def once(connection: asyncpg.pool.PoolConnectionProxy[Record]) -> list[Record]:
-            return list(await connection.fetch(statement, *values))
+            return list(await connection.fetch(statement, *values, timeout=most))
 
         return await self._run(once)
 
@@ -95,15 +113,24 @@ class Pool:
                 # Not acquire(timeout=...): that makes a task for every statement.
                 async with asyncio.timeout(_ACQUIRE_SECONDS):
                     connection = await self._pool.acquire()
+                process = connection.get_server_pid()
+                self._busy[process] += 1
                 try:
                     return await once(connection)
-                except (asyncio.CancelledError, TimeoutError):
+                except (asyncio.CancelledError, TimeoutError) as exc:
                     # Not asyncpg's way, which asks the server to cancel the statement and waits
                     # for that: one that has gone silent would hold the caller for ever.
                     connection.terminate()
+                    if isinstance(exc, TimeoutError):
+                        self._drop_idle()
                     raise
                 finally:
-                    await self._pool.release(connection)
+                    try:
+                        await self._pool.release(connection)
+                    finally:
+                        self._busy[process] -= 1
+                        if not self._busy[process]:
+                            del self._busy[process]
             except _RACES as exc:
                 if attempt == _TRIES:
                     raise Unavailable("The database is too busy just now.") from exc
@@ -118,6 +145,17 @@ class Pool:
                 _log.warning("database.unavailable", reason=type(exc).__name__)
                 raise Unavailable("The database cannot be reached just now.") from exc
         raise AssertionError  # the loop returns or raises
+
+    def _drop_idle(self) -> None:
+        """
+        Let go of idle connections after one fell silent; they are made anew when needed.
+
+        What forgot that one on its way, such as a firewall, has forgotten the others as well, and
+        each would cost a time-out of its own.
+        """
+        for connection in list(self._made):
+            if not connection.is_closed() and connection.get_server_pid() not in self._busy:
+                connection.terminate()
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
@@ -179,6 +217,11 @@ async def open_pool(
     Raises:
         ConfigurationError: the URL is not one.
     """
+    made: WeakSet[asyncpg.Connection[Record]] = WeakSet()
+
+    async def note(connection: asyncpg.Connection[Record]) -> None:
+        made.add(connection)
+
     pool = asyncpg.create_pool(
         **connect_arguments(url),
         **session_arguments(url),
@@ -186,11 +229,12 @@ async def open_pool(
         max_size=size,
         timeout=_CONNECT_SECONDS,
         command_timeout=command_seconds,
+        init=note,
         reset=_keep,
     )
     await pool
     try:
-        yield Pool(pool)
+        yield Pool(pool, made, command_seconds)
     finally:
         with suppress(TimeoutError):
             # A database that has gone silent must not keep a process from ending.

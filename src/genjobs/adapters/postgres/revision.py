@@ -6,4 +6,4 @@ from typing import Final
 
 #: Revisions are numbered, so a database that is ahead (another version is being rolled out) can
 #: be told from one that is behind.
-HEAD: Final = "0004"
+HEAD: Final = "0006"

@@ -13,7 +13,7 @@ from asyncpg import Record
 from genjobs.domain.artifacts import ArtifactKey, InputFile, Output
 from genjobs.domain.attempts import Rescue
 from genjobs.domain.ids import JobId, TenantId
-from genjobs.domain.ingests import PendingMedia
+from genjobs.domain.ingests import PendingMedia, Uploaded
 from genjobs.domain.job import Cancellation, CancelMethod, Job, JobError, NewJob, Progress, Timings
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.media import MediaKind
@@ -101,15 +101,34 @@ def inputs_of(text: str) -> tuple[InputFile, ...]:
 
 def dump_pending(media: Sequence[PendingMedia]) -> str:
     """Return media that are still to be fetched as JSON text."""
-    return dump([{**dataclasses.asdict(item), "kinds": sorted(item.kinds)} for item in media])
+    return dump([_pending(item) for item in media])
+
+
+def _pending(item: PendingMedia) -> dict[str, object]:
+    fields = {**dataclasses.asdict(item), "kinds": sorted(item.kinds)}
+    if item.upload is None:
+        del fields["upload"]  # a process of before uploads can read it, and so do statements
+    return fields
 
 
 def pending_of(text: str) -> tuple[PendingMedia, ...]:
     """Return the media of an ingest from its row."""
     return tuple(
-        PendingMedia(**{**item, "kinds": frozenset(map(MediaKind, item["kinds"]))})
+        PendingMedia(
+            index=item["index"],
+            name=item["name"],
+            url=item["url"],
+            upload=_uploaded(item.get("upload")),
+            kinds=frozenset(map(MediaKind, item["kinds"])),
+        )
         for item in _load(text)
     )
+
+
+def _uploaded(item: Mapping[str, Any] | None) -> Uploaded | None:
+    if item is None:
+        return None
+    return Uploaded(id=item["id"], key=ArtifactKey(item["key"]), bytes=item["bytes"])
 
 
 def dump(value: object) -> str:

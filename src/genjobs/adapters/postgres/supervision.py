@@ -17,7 +17,7 @@ from genjobs.domain.job import JobError
 from genjobs.domain.supervision import Deeds, JobFile, Patience, SilentCancel, Termination
 
 _BEGIN: Final = "SELECT genjobs.begin_tick($1, $2, $3, $4) AS grace"
-_END: Final = "SELECT genjobs.end_tick($1, $2, $3, $4, $5)"
+_END: Final = "SELECT genjobs.end_tick($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 _RECOUNT: Final = "SELECT drift FROM genjobs.recount_next()"
 _SILENT: Final = "SELECT * FROM genjobs.take_silent($1, $2, $3, $4, $5, $6)"
 _END_SILENT: Final = """
@@ -74,6 +74,11 @@ class PostgresSupervision:
             deeds.escalations,
             deeds.drift,
             deeds.swept_files,
+            deeds.purged_inputs,
+            deeds.purged_jobs,
+            deeds.purged_rows,
+            deeds.erased_jobs,
+            deeds.lost_files,
         )
 
     async def recount_next(self) -> int | None:

@@ -82,6 +82,8 @@ jobs: Final = Table(
     Column("ingested_by", UUID),
     Column("ready", Boolean, nullable=False, server_default=text("false")),
     Column("spared", Integer, nullable=False, server_default=text("0")),
+    Column("inputs_purged_at", _TIME),
+    Column("purge_taken_until", _TIME),
     Column("rank", SmallInteger, Computed("-priority", persisted=True), nullable=False),
     CheckConstraint("NOT ready OR status = 'queued' AND eligible AND slot_no IS NULL"),
     CheckConstraint("status IN ('queued', 'running', 'completed', 'failed', 'cancelled')"),
@@ -101,6 +103,18 @@ Index(
     postgresql_where=text("status = 'queued' AND eligible AND slot_no IS NULL AND NOT ready"),
 )
 Index("jobs_expiry", jobs.c.queue_deadline, postgresql_where=text("status = 'queued'"))
+Index(
+    "jobs_inputs_due",
+    jobs.c.finished_at,
+    postgresql_where=text("finished_at IS NOT NULL AND inputs_purged_at IS NULL"),
+)
+Index(
+    "jobs_purge_due",
+    text("((finished_at AT TIME ZONE 'UTC') + retention)"),
+    _table=jobs,
+    postgresql_where=text("finished_at IS NOT NULL AND purged_at IS NULL"),
+)
+Index("jobs_tombstones", jobs.c.purged_at, postgresql_where=text("purged_at IS NOT NULL"))
 Index("jobs_user", jobs.c.tenant_id, jobs.c.user_id, jobs.c.id.desc())
 
 workflows: Final = Table(
@@ -213,6 +227,43 @@ idempotency: Final = Table(
 )
 Index("idempotency_age", idempotency.c.created_at)
 
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    Column("tenant_id", UUID, ForeignKey(tenants.c.id), primary_key=True),
+    Column("id", UUID, primary_key=True),
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("user_id", "key", "filename", "content_type")
+    ),
+    Column("bytes", BigInteger, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'unused'")),
+    Column("created_at", _TIME, nullable=False),
+    Column("expires_at", _TIME, nullable=False),
+    CheckConstraint("bytes > 0"),
+    CheckConstraint("state IN ('unused', 'used', 'leaving')"),
+)
+Index("uploads_due", uploads.c.expires_at)
+Index("uploads_user", uploads.c.tenant_id, uploads.c.user_id, uploads.c.id)
+Index(
+    "uploads_unused",
+    *(uploads.c.tenant_id, uploads.c.user_id),
+    postgresql_where=text("state = 'unused'"),
+)
+
+upload_uses: Final = Table(
+    "upload_uses",
+    metadata,
+    Column("tenant_id", UUID, primary_key=True),
+    Column("job_id", UUID, primary_key=True),
+    Column("upload_id", UUID, primary_key=True),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], [jobs.c.tenant_id, jobs.c.id], ondelete="CASCADE"
+    ),
+    ForeignKeyConstraint(["tenant_id", "upload_id"], [uploads.c.tenant_id, uploads.c.id]),
+)
+Index("upload_uses_upload", upload_uses.c.tenant_id, upload_uses.c.upload_id)
+
 supervision: Final = Table(
     "supervision",
     metadata,
@@ -225,9 +276,15 @@ supervision: Final = Table(
     Column("recounted", UUID),
     Column("swept", Text, nullable=False, server_default=text("''")),
     Column("sweep_due", _TIME, nullable=False, server_default=text("'-infinity'")),
+    Column("walked_tenant", UUID),
+    Column("walked_job", UUID),
+    Column("walk_due", _TIME, nullable=False, server_default=text("'-infinity'")),
     *(
         Column(name, BigInteger, nullable=False, server_default=text("0"))
-        for name in ("rescues", "ingest_rescues", "escalations", "drift", "swept_files")
+        for name in (
+            *("rescues", "ingest_rescues", "escalations", "drift", "swept_files"),
+            *("purged_inputs", "purged_jobs", "purged_rows", "erased_jobs", "lost_files"),
+        )
     ),
     CheckConstraint("one"),
     postgresql_with={"fillfactor": 50},

@@ -99,6 +99,7 @@ def _load_columns(ready: str) -> list[Column[Any] | CheckConstraint]:
         Column("day", Date, nullable=False, server_default=text("'-infinity'")),
         Column("jobs_today", Integer, nullable=False, server_default=text("0")),
         Column("bytes_today", BigInteger, nullable=False, server_default=text("0")),
+        Column("uploads", Integer, nullable=False, server_default=text("0")),
         Column("share", Double, Computed("in_flight / weight", persisted=True)),
         Column(
             "pickable",
@@ -148,5 +149,5 @@ Index(
 Index(
     "user_load_idle",
     user_load.c.day,
-    postgresql_where=text("queued = 0 AND in_flight = 0 AND plan IS NULL"),
+    postgresql_where=text("queued = 0 AND in_flight = 0 AND uploads = 0 AND plan IS NULL"),
 )

@@ -1,5 +1,5 @@
 """
-Presigned URLs: AWS Signature Version 4 in the query, for one GET of one file.
+Presigned URLs: AWS Signature Version 4 in the query, for one GET or PUT of one file.
 
 Computed here, since aioboto3's presigning is a coroutine, takes ten times as long, and knows no
 other moment than now. The tests recompute every signature with botocore's signers.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -41,23 +42,49 @@ class Presigner:
         It depends on nothing but its arguments: a URL that is signed again is the same, so
         browsers keep what they fetched, and no clock of ours has to agree with the store's.
         """
+        return self._url(
+            "GET",
+            key,
+            expires_at,
+            members={
+                "response-cache-control": "private, max-age=0, must-revalidate",
+                "response-content-disposition": content_disposition(filename),
+                "response-content-type": content_type,
+            },
+            headers={},
+        )
+
+    def put_url(self, key: ArtifactKey, *, expires_at: datetime, headers: Mapping[str, str]) -> str:
+        """Return a URL for PUT, likewise; a request must carry exactly these ``headers``."""
+        return self._url("PUT", key, expires_at, members={}, headers=headers)
+
+    def _url(
+        self,
+        method: str,
+        key: ArtifactKey,
+        expires_at: datetime,
+        *,
+        members: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> str:
         signed_at = (expires_at.astimezone(UTC) - MOST_LIFE).strftime("%Y%m%dT%H%M%SZ")
         day = signed_at[:8]
         scope = f"{day}/{self._place.region}/s3/aws4_request"
         path = f"/{self._place.bucket}/{quote(key, safe='/~')}"
+        carried = sorted({"host": self._host, **_lower(headers)}.items())
+        names = ";".join(name for name, _ in carried)
         query = _encoded(
             {
                 "X-Amz-Algorithm": _ALGORITHM,
                 "X-Amz-Credential": f"{self._key_id}/{scope}",
                 "X-Amz-Date": signed_at,
                 "X-Amz-Expires": str(int(MOST_LIFE.total_seconds())),
-                "X-Amz-SignedHeaders": "host",
-                "response-cache-control": "private, max-age=0, must-revalidate",
-                "response-content-disposition": content_disposition(filename),
-                "response-content-type": content_type,
+                "X-Amz-SignedHeaders": names,
+                **members,
             }
         )
-        request = f"GET\n{path}\n{query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
+        lines = "".join(f"{name}:{value}\n" for name, value in carried)
+        request = f"{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
         text = f"{_ALGORITHM}\n{signed_at}\n{scope}\n{digest}"
         signature = hmac.new(self._signing_key(day), text.encode(), hashlib.sha256).hexdigest()
@@ -71,6 +98,10 @@ class Presigner:
                 key = hmac.new(key, part.encode(), hashlib.sha256).digest()
             self._day_key = (day, key)
         return key
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _encoded(members: dict[str, str]) -> str:

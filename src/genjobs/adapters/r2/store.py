@@ -16,7 +16,7 @@ from genjobs.adapters.r2.presigning import Presigner
 from genjobs.adapters.r2.uploads import PART_BYTES, Upload
 from genjobs.domain.artifacts import ArtifactKey, StoredFile, parse_key, parse_prefix
 from genjobs.domain.errors import NotFound, Unavailable
-from genjobs.domain.ports import ListedFile
+from genjobs.domain.ports import ListedFile, SignedPut
 
 #: Parts and small files that all uploads of a process send at a time: bounds their memory.
 _SENDING: Final = 8
@@ -145,6 +145,18 @@ class R2ArtifactStore:
         return self._presigner.get_url(
             parse_key(key), expires_at=expires_at, filename=filename, content_type=content_type
         )
+
+    def signed_put(
+        self, key: ArtifactKey, *, expires_at: datetime, content_type: str, length: int
+    ) -> SignedPut:
+        """See the port; a store that knows no conditional PUT replaces a file, all else holds."""
+        headers = {"Content-Type": content_type, "If-None-Match": "*"}
+        url = self._presigner.put_url(
+            parse_key(key),
+            expires_at=expires_at,
+            headers={**headers, "Content-Length": str(length)},
+        )
+        return SignedPut(url=url, headers=headers)
 
     async def check(self) -> None:
         """See the port; the request needs no other right than reading a file."""

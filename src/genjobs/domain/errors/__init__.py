@@ -31,14 +31,19 @@ business and is not here.
     │       ├── MediaContentRefused     media_content_refused
     │       ├── UnknownMedia            media_unknown
     │       ├── UrlNotAllowed           url_not_allowed
-    │       └── MediaUploadUnsupported  media_upload_unsupported
+    │       ├── UnknownUpload           upload_unknown
+    │       ├── UploadIncomplete        upload_incomplete
+    │       ├── UploadMismatch          upload_mismatch
+    │       └── UploadExists            upload_exists
     ├── AccessError
     │   ├── Unauthenticated             unauthenticated
     │   └── ScopeMissing                scope_missing
+    ├── UserBeingErased                 user_being_erased
     ├── LimitReached                    the request may be accepted later
     │   ├── RateLimited                 rate_limited
     │   ├── QuotaExceeded               quota_exceeded
-    │   └── QueueFull                   queue_full
+    │   ├── QueueFull                   queue_full
+    │   └── UploadsFull                 uploads_full
     ├── NotFound                        not_found
     ├── Unavailable                     unavailable
     ├── JobFailure                      why a job failed: becomes ``error`` of the job
@@ -110,7 +115,6 @@ from genjobs.domain.errors.refusals import (
     MediaNotBase64,
     MediaTooLarge,
     MediaTypeRefused,
-    MediaUploadUnsupported,
     NodeNotAllowed,
     NoOutputNode,
     NotFound,
@@ -125,7 +129,13 @@ from genjobs.domain.errors.refusals import (
     Unavailable,
     UnknownMedia,
     UnknownPlan,
+    UnknownUpload,
+    UploadExists,
+    UploadIncomplete,
+    UploadMismatch,
+    UploadsFull,
     UrlNotAllowed,
+    UserBeingErased,
     WorkflowLimit,
     WorkflowTooLarge,
 )
@@ -158,7 +168,6 @@ __all__ = [
     "MediaNotBase64",
     "MediaTooLarge",
     "MediaTypeRefused",
-    "MediaUploadUnsupported",
     "NoOutput",
     "NoOutputNode",
     "NodeError",
@@ -181,7 +190,13 @@ __all__ = [
     "Unavailable",
     "UnknownMedia",
     "UnknownPlan",
+    "UnknownUpload",
+    "UploadExists",
+    "UploadIncomplete",
+    "UploadMismatch",
+    "UploadsFull",
     "UrlNotAllowed",
+    "UserBeingErased",
     "WorkerLost",
     "WorkflowLimit",
     "WorkflowRefused",

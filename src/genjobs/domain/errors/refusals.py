@@ -131,10 +131,28 @@ class UrlNotAllowed(InvalidMedia):
     code = "url_not_allowed"
 
 
-class MediaUploadUnsupported(InvalidMedia):
-    """Media by upload are not supported by this deployment; send them inline as data."""
+class UnknownUpload(InvalidMedia):
+    """There is no such upload, or it is not this user's, or it is not kept any more."""
 
-    code = "media_upload_unsupported"
+    code = "upload_unknown"
+
+
+class UploadIncomplete(InvalidMedia):
+    """Nothing has been uploaded under this id yet."""
+
+    code = "upload_incomplete"
+
+
+class UploadMismatch(InvalidMedia):
+    """What was uploaded has not the length and type that the upload was declared with."""
+
+    code = "upload_mismatch"
+
+
+class UploadExists(InvalidMedia):
+    """A file was uploaded here before; it is never replaced."""
+
+    code = "upload_exists"
 
 
 class PlanLimit(InvalidInput):
@@ -147,6 +165,13 @@ class UnknownPlan(InvalidInput):
     """There is no plan of this name."""
 
     code = "unknown_plan"
+
+
+class UserBeingErased(GenjobsError):
+    """All that is this user's is being erased; try again once that is done."""
+
+    code = "user_being_erased"
+    retryable = True
 
 
 class LimitReached(GenjobsError):
@@ -177,6 +202,12 @@ class QueueFull(LimitReached):
     """As many jobs are waiting as may."""
 
     code = "queue_full"
+
+
+class UploadsFull(LimitReached):
+    """As many uploads are unused as may."""
+
+    code = "uploads_full"
 
 
 class AccessError(GenjobsError):

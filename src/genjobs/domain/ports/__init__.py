@@ -24,6 +24,8 @@ from genjobs.domain.ports.artifacts import (
     ListedFile,
     SignedFile,
     SignedFiles,
+    SignedPut,
+    SignedTarget,
 )
 from genjobs.domain.ports.care import (
     CancelNotices,
@@ -37,6 +39,7 @@ from genjobs.domain.ports.engine import (
     StopSignal,
     WorkflowEngine,
 )
+from genjobs.domain.ports.erasures import ErasureLedger, ErasureStore
 from genjobs.domain.ports.ingests import IngestLedger
 from genjobs.domain.ports.jobs import (
     JobLedger,
@@ -54,6 +57,8 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.reconciliation import Reconciliation
+from genjobs.domain.ports.retention import RetentionLedger
 from genjobs.domain.ports.supervision import (
     Supervision,
     WorkerControl,
@@ -63,6 +68,10 @@ from genjobs.domain.ports.system import (
     Clock,
     IdSource,
     Signals,
+)
+from genjobs.domain.ports.uploads import (
+    UploadLedger,
+    UploadStore,
 )
 
 __all__ = [
@@ -75,6 +84,8 @@ __all__ = [
     "CredentialAdministration",
     "EngineFile",
     "EngineKeeper",
+    "ErasureLedger",
+    "ErasureStore",
     "IdSource",
     "IngestLedger",
     "JobLedger",
@@ -88,17 +99,23 @@ __all__ = [
     "PictureSize",
     "Pruned",
     "PublicKeyReader",
+    "Reconciliation",
     "Rendered",
     "Resolver",
+    "RetentionLedger",
     "Retirement",
     "Signals",
     "SignedFile",
     "SignedFiles",
+    "SignedPut",
+    "SignedTarget",
     "StopSignal",
     "Supervision",
     "TenantAdministration",
     "TenantDirectory",
     "TokenCodec",
+    "UploadLedger",
+    "UploadStore",
     "UrlFetcher",
     "WorkerControl",
     "WorkflowEngine",

@@ -68,6 +68,18 @@ class ArtifactStore(Protocol):
         computation.
         """
 
+    def signed_put(
+        self, key: ArtifactKey, *, expires_at: datetime, content_type: str, length: int
+    ) -> SignedPut:
+        """
+        Return a URL that takes one file for ``key`` by PUT until ``expires_at`` and not after.
+
+        The file must have exactly ``length`` bytes (at least one), and be sent with the headers
+        that are returned: anything else, and changing any part of the URL, must be refused, and
+        nothing stored. Where there is a file already, one must be refused too. ``expires_at`` is
+        at most seven days ahead. No I/O.
+        """
+
     async def check(self) -> None:
         """Raise ``Unavailable`` unless the store can be read."""
 
@@ -79,6 +91,24 @@ class ListedFile:
     key: ArtifactKey
     #: By the clock of the store.
     stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPut:
+    """How to put a file: a URL, and the headers to be sent with it besides the length."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedTarget:
+    """What a valid signed PUT stands for."""
+
+    key: ArtifactKey
+    content_type: str
+    #: Bytes.
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +126,21 @@ class SignedFiles(Protocol):
 
     async def resolve(self, key: str, query: Mapping[str, str], *, now: datetime) -> SignedFile:
         """Return the file of a signed GET; ``NotFound`` for any other request, never saying why."""
+
+    async def resolve_put(
+        self, key: str, query: Mapping[str, str], *, now: datetime
+    ) -> SignedTarget:
+        """Return the target of a signed PUT; ``NotFound`` for any other request, as above."""
+
+    async def take(self, target: SignedTarget, chunks: AsyncIterator[bytes]) -> None:
+        """
+        Store what is sent to a resolved target, whole or not at all.
+
+        Raises:
+            UploadExists: there is a file already, and it stays.
+            UploadMismatch: fewer or more bytes came; no more than that is read.
+            Unavailable: the store cannot be reached; nothing is stored.
+        """
 
     def read(
         self, key: ArtifactKey, *, start: int = 0, length: int | None = None

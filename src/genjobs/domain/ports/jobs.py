@@ -37,6 +37,8 @@ class JobStore(Protocol):
         """
         Return the job that this owner submitted under the key in the last 24 hours, or None.
 
+        None also while all that is the owner's is being erased: ``create`` then says so.
+
         Raises:
             IdempotencyMismatch: the key was used with another fingerprint.
         """
@@ -53,8 +55,11 @@ class JobStore(Protocol):
         concurrent creates may get past one. A refused request leaves nothing, its key included.
 
         Raises:
+            UserBeingErased: all that is the owner's is being erased.
             IdempotencyMismatch: the key was used with another fingerprint.
             UnknownPlan: the tenant has no plan of the name.
+            UnknownUpload: an upload is not the owner's, has expired, or is being removed. From
+                the create on, one that is there is kept for as long as the job's data.
             PlanLimit: priority, run time-out or retention go beyond the limits.
             RateLimited, QueueFull, QuotaExceeded: a limit is reached, of the user or the tenant.
         """
@@ -207,10 +212,23 @@ class Overview:
     paused: bool = False
     #: Since the last tick of any supervisor; None when there was none.
     last_tick_seconds: float | None = None
+    #: How long ago the retention ended of the job that should have been purged first.
+    purge_overdue_seconds: float | None = None
     #: Sums of all ticks: attempts and ingests rescued, cancels escalated, wrong counts mended,
-    #: files swept.
+    #: files swept; jobs whose inputs went, that were purged, whose rows went, that were erased;
+    #: files that a job named and that are given up as lost.
     rescues: int = 0
     ingest_rescues: int = 0
     escalations: int = 0
     drift: int = 0
     swept_files: int = 0
+    purged_inputs: int = 0
+    purged_jobs: int = 0
+    purged_rows: int = 0
+    erased_jobs: int = 0
+    lost_files: int = 0
+    #: Erasures that go on, up to 1,000, and since when the oldest of them was asked for.
+    open_erasures: int = 0
+    oldest_erasure_seconds: float | None = None
+    #: Files that a job names and the store has not, up to 1,000.
+    missing_files: int = 0

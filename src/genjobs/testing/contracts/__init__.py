@@ -31,6 +31,8 @@ from genjobs.testing.contracts.care import CancelNoticesContract, EngineKeeperCo
 from genjobs.testing.contracts.directories import KeyDirectoryContract
 from genjobs.testing.contracts.engine import EngineContract
 from genjobs.testing.contracts.engine_basics import EngineBasicsContract, EngineOutageContract
+from genjobs.testing.contracts.erasure_backend import ErasureBackend
+from genjobs.testing.contracts.erasures import ErasureContract, ErasureOutageContract
 from genjobs.testing.contracts.ingest_backend import INGEST_RULES, IngestBackend
 from genjobs.testing.contracts.ingest_ledger import IngestLedgerContract
 from genjobs.testing.contracts.inspection import MediaInspectorContract
@@ -42,7 +44,19 @@ from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
 from genjobs.testing.contracts.plans import PlansContract
-from genjobs.testing.contracts.signed_files import SignedFilesContract
+from genjobs.testing.contracts.reconciliation import (
+    ReconciliationBackend,
+    ReconciliationContract,
+    ReconciliationOutageContract,
+)
+from genjobs.testing.contracts.retention import (
+    RETENTION_RULES,
+    RetentionBackend,
+    RetentionContract,
+    RetentionOutageContract,
+)
+from genjobs.testing.contracts.signed_files import SignedFilesContract, SignedPutOutageContract
+from genjobs.testing.contracts.signed_puts import Send, SignedPutContract
 from genjobs.testing.contracts.signed_urls import Fetch, Fetched, SignedUrlContract
 from genjobs.testing.contracts.silent_cancels import SilentCancelsContract
 from genjobs.testing.contracts.small import (
@@ -59,10 +73,13 @@ from genjobs.testing.contracts.supervision import (
 from genjobs.testing.contracts.supervision_backend import SupervisionBackend
 from genjobs.testing.contracts.tenancy_backend import Arrangement, TenancyBackend
 from genjobs.testing.contracts.token_codec import TokenCodecContract
+from genjobs.testing.contracts.uploads import UploadsContract
+from genjobs.testing.contracts.uploads_backend import UploadsBackend
 from genjobs.testing.contracts.worker_control import ControlledWorkers, WorkerControlContract
 
 __all__ = [
     "INGEST_RULES",
+    "RETENTION_RULES",
     "AdministrationBackend",
     "AdministrationContract",
     "Arrangement",
@@ -79,6 +96,9 @@ __all__ = [
     "EngineContract",
     "EngineKeeperContract",
     "EngineOutageContract",
+    "ErasureBackend",
+    "ErasureContract",
+    "ErasureOutageContract",
     "Fetch",
     "Fetched",
     "IdSourceContract",
@@ -97,9 +117,18 @@ __all__ = [
     "PlansContract",
     "Platform",
     "Publish",
+    "ReconciliationBackend",
+    "ReconciliationContract",
+    "ReconciliationOutageContract",
     "ResolverContract",
+    "RetentionBackend",
+    "RetentionContract",
+    "RetentionOutageContract",
+    "Send",
     "SignalsContract",
     "SignedFilesContract",
+    "SignedPutContract",
+    "SignedPutOutageContract",
     "SignedUrlContract",
     "SilentCancelsContract",
     "SupervisionBackend",
@@ -107,6 +136,8 @@ __all__ = [
     "SupervisionOutageContract",
     "TenancyBackend",
     "TokenCodecContract",
+    "UploadsBackend",
+    "UploadsContract",
     "UrlFetcherContract",
     "WorkerControlContract",
 ]

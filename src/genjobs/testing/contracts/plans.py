@@ -109,6 +109,26 @@ class PlansContract:
             assert getattr(created.job, field) == allowed
             assert getattr(await backend.jobs.read(created.job), field) == allowed
 
+    async def test_retention_of_a_job_that_asks_for_none_is_the_plans(
+        self, backend: TenancyBackend
+    ) -> None:
+        arrange, owner = backend.arrange, backend.jobs.owner()
+        day, month = timedelta(days=1), timedelta(days=30)
+
+        async def kept(plan: str | None = None, **parts: Any) -> timedelta:
+            new = dataclasses.replace(a_new_job(owner), plan=plan, **parts)
+            return (await backend.jobs.store.create(new)).job.retention
+
+        assert await kept() == timedelta(days=7)  # the deployment's
+        await arrange.set_limits(backend.tenant, retention_seconds=month.total_seconds())
+        assert await kept() == month
+        await arrange.set_plan(backend.tenant, "short", retention_seconds=day.total_seconds())
+        assert await kept("short") == day
+        assert await kept("short", retention=2 * day, retention_asked=True) == 2 * day
+        held = {"retention_seconds": month.total_seconds(), "max_retention_seconds": 3600.0}
+        await arrange.set_plan(backend.tenant, "held", **held)
+        assert await kept("held") == _HOUR
+
     # -- the fair share -----------------------------------------------------------------------
 
     async def test_slots_go_round_tenants_and_then_users(self, backend: TenancyBackend) -> None:

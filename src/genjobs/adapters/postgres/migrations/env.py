@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from alembic import context
 
+from genjobs.adapters.postgres.keeping_tables import metadata
 from genjobs.adapters.postgres.migrations import run_code
 from genjobs.adapters.postgres.tables import SCHEMA
-from genjobs.adapters.postgres.tenancy_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

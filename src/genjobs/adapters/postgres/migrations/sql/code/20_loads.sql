@@ -45,6 +45,15 @@ BEGIN
     WHERE tenant_id = p_tenant;
 END $$;
 
+-- Count unused uploads in and out, the tenant's loads locked before.
+CREATE FUNCTION genjobs.move_uploads(p_tenant uuid, p_user text, p_by integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE genjobs.user_load SET uploads = uploads + p_by
+    WHERE tenant_id = p_tenant AND user_id = p_user;
+    UPDATE genjobs.tenant_load SET uploads = uploads + p_by WHERE tenant_id = p_tenant;
+END $$;
+
 -- Count bytes that were taken in or delivered, the tenant's loads locked before.
 CREATE FUNCTION genjobs.count_bytes(
     p_tenant uuid, p_user text, p_now timestamptz, p_files jsonb
@@ -107,48 +116,56 @@ DECLARE
 BEGIN
     -- Each kind by the index that holds only it, not by a walk of all jobs that the tenant ever had.
     WITH present AS (
-        (SELECT j.user_id, 1 AS queued, 0 AS in_flight, 1 AS ready FROM genjobs.jobs j
+        (SELECT j.user_id, 1 AS queued, 0 AS in_flight, 1 AS ready, 0 AS uploads
+         FROM genjobs.jobs j
          WHERE j.tenant_id = p_tenant AND j.ready
          -- The order is jobs_user_ready's: it holds this tenant's apart.
          ORDER BY j.tenant_id, j.user_id, j.rank, j.id)
         UNION ALL
-        (SELECT j.user_id, 1, 0, 0 FROM genjobs.jobs j
+        (SELECT j.user_id, 1, 0, 0, 0 FROM genjobs.jobs j
          WHERE j.status = 'queued' AND j.eligible AND j.slot_no IS NULL AND NOT j.ready
            AND j.tenant_id = p_tenant
          -- As above, of jobs_paused.
          ORDER BY j.not_before)
         UNION ALL
-        SELECT g.user_id, 1, 0, 0 FROM genjobs.ingests g WHERE g.tenant_id = p_tenant
+        SELECT g.user_id, 1, 0, 0, 0 FROM genjobs.ingests g WHERE g.tenant_id = p_tenant
         UNION ALL
-        SELECT j.user_id, 0, 1, 0 FROM genjobs.slots s
+        (SELECT u.user_id, 0, 0, 0, 1 FROM genjobs.uploads u
+         WHERE u.tenant_id = p_tenant AND u.state = 'unused'
+         -- As above, of uploads_unused.
+         ORDER BY u.tenant_id, u.user_id)
+        UNION ALL
+        SELECT j.user_id, 0, 1, 0, 0 FROM genjobs.slots s
         JOIN genjobs.jobs j ON j.tenant_id = s.tenant_id AND j.id = s.job_id
         WHERE s.tenant_id = p_tenant
     ), counted AS (
         SELECT p.user_id, sum(p.queued) AS queued, sum(p.in_flight) AS in_flight,
-            sum(p.ready) AS ready
+            sum(p.ready) AS ready, sum(p.uploads) AS uploads
         FROM present p GROUP BY p.user_id
     ), mended AS (
         UPDATE genjobs.user_load l SET
             queued = coalesce(c.queued, 0), in_flight = coalesce(c.in_flight, 0),
-            ready = coalesce(c.ready, 0)
+            ready = coalesce(c.ready, 0), uploads = coalesce(c.uploads, 0)
         FROM genjobs.user_load o LEFT JOIN counted c ON c.user_id = o.user_id
         WHERE o.tenant_id = p_tenant AND l.tenant_id = o.tenant_id AND l.user_id = o.user_id
-          AND (l.queued, l.in_flight, l.ready) IS DISTINCT FROM (
+          AND (l.queued, l.in_flight, l.ready, l.uploads) IS DISTINCT FROM (
             coalesce(c.queued, 0)::integer, coalesce(c.in_flight, 0)::integer,
-            coalesce(c.ready, 0)::integer)
+            coalesce(c.ready, 0)::integer, coalesce(c.uploads, 0)::integer)
         RETURNING 1
     ) SELECT count(*) INTO v_wrong FROM mended;
     UPDATE genjobs.tenant_load t SET
-        queued = s.queued, in_flight = s.in_flight, ready_users = s.ready_users
+        queued = s.queued, in_flight = s.in_flight, ready_users = s.ready_users,
+        uploads = s.uploads
     FROM (
         SELECT coalesce(sum(u.queued), 0)::integer AS queued,
             coalesce(sum(u.in_flight), 0)::integer AS in_flight,
-            (count(*) FILTER (WHERE u.pickable))::integer AS ready_users
+            (count(*) FILTER (WHERE u.pickable))::integer AS ready_users,
+            coalesce(sum(u.uploads), 0)::integer AS uploads
         FROM genjobs.user_load u WHERE u.tenant_id = p_tenant
     ) s
     WHERE t.tenant_id = p_tenant
-      AND (t.queued, t.in_flight, t.ready_users) IS DISTINCT FROM
-        (s.queued, s.in_flight, s.ready_users);
+      AND (t.queued, t.in_flight, t.ready_users, t.uploads) IS DISTINCT FROM
+        (s.queued, s.in_flight, s.ready_users, s.uploads);
     GET DIAGNOSTICS v_tenant_wrong = ROW_COUNT;
     RETURN v_wrong + v_tenant_wrong;
 END $$;

@@ -1,5 +1,5 @@
--- Locks and small steps. Every transaction locks in the order slot, loads of the tenant, turn of an
--- ingest, job; takes the time as a parameter; and runs with the rights of its caller.
+-- Locks and small steps. Every transaction locks in the order slot, loads of the tenant, uploads,
+-- turn of an ingest, job; takes the time as a parameter; and runs with the rights of its caller.
 -- A job that moved to another slot between two looks raises 40001: the caller tries again.
 
 -- Lock the slot that a job holds, if it holds one; NULL fields when it holds none.

@@ -10,7 +10,7 @@ CREATE FUNCTION genjobs.create_job(
     p_metadata jsonb, p_now timestamptz, p_queue_timeout interval, p_run_timeout interval,
     p_run_asked boolean, p_retention interval, p_retention_asked boolean, p_key text,
     p_fingerprint bytea, p_key_life interval, p_sources jsonb, p_ingest_deadline timestamptz,
-    p_plan text, p_bytes bigint, p_tenant_limits jsonb, p_user_limits jsonb
+    p_plan text, p_bytes bigint, p_tenant_limits jsonb, p_user_limits jsonb, p_uploads uuid[]
 ) RETURNS TABLE (
     outcome text, job_id uuid, queue_position bigint, run_timeout interval, retention interval,
     whose text, what text, retry_after double precision,
@@ -41,6 +41,11 @@ BEGIN
     WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         outcome := 'no_tenant';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    IF genjobs.being_erased(p_tenant, p_user) THEN
+        outcome := 'being_erased';
         RETURN NEXT;
         RETURN;
     END IF;
@@ -92,7 +97,13 @@ BEGIN
     END IF;
     v_longest := least((v_tenant_limits ->> 'max_retention_seconds')::float8,
                        (v_user_limits ->> 'max_retention_seconds')::float8);
-    retention := least(p_retention, interval '1 second' * v_longest);
+    retention := p_retention;
+    IF NOT p_retention_asked THEN
+        retention := coalesce(interval '1 second' * coalesce(
+            (v_user_limits ->> 'retention_seconds')::float8,
+            (v_tenant_limits ->> 'retention_seconds')::float8), p_retention);
+    END IF;
+    retention := least(retention, interval '1 second' * v_longest);
     IF p_retention_asked AND retention < p_retention THEN
         what := coalesce(what, 'retention_seconds');
     END IF;
@@ -118,6 +129,15 @@ BEGIN
         whose := v_refusal.whose;
         what := v_refusal.what;
         retry_after := v_refusal.retry_after;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    -- The submit looked them up; what has left since, or is not the user's, is not there.
+    IF p_uploads IS NOT NULL
+        AND genjobs.lock_uploads(p_tenant, p_user, p_uploads, p_now) < cardinality(p_uploads)
+    THEN
+        outcome := 'unknown_upload';
         RETURN NEXT;
         RETURN;
     END IF;
@@ -173,6 +193,9 @@ BEGIN
     );
     INSERT INTO genjobs.workflows (tenant_id, job_id, document)
     VALUES (p_tenant, p_id, p_document);
+    IF p_uploads IS NOT NULL THEN
+        PERFORM genjobs.use_uploads(p_tenant, p_user, p_id, p_uploads, p_now);
+    END IF;
     outcome := 'created';
     job_id := p_id;
     IF p_sources IS NULL THEN

@@ -9,7 +9,8 @@ BEGIN
     WHERE v.tenant_id = p_tenant AND v.id = p_job AND (p_user IS NULL OR v.user_id = p_user);
 END $$;
 
--- The job that was submitted under a key, and the fingerprint of its request.
+-- The job that was submitted under a key, and the fingerprint of its request. Of a user who is being
+-- erased nothing was: the submit that follows is told so.
 CREATE FUNCTION genjobs.find_submitted(
     p_tenant uuid, p_user text, p_key text, p_since timestamptz
 ) RETURNS TABLE (job_id uuid, fingerprint bytea)
@@ -18,7 +19,7 @@ BEGIN
     PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT i.job_id, i.fingerprint FROM genjobs.idempotency i
     WHERE i.tenant_id = p_tenant AND i.user_id = p_user AND i.key = p_key
-      AND i.created_at > p_since;
+      AND i.created_at > p_since AND NOT genjobs.being_erased(p_tenant, p_user);
 END $$;
 
 -- A page, newest first: ids from p_from until p_before. Ids begin with their millisecond, so times
@@ -52,7 +53,7 @@ CREATE FUNCTION genjobs.usage(
     p_tenant uuid, p_user text, p_now timestamptz, p_tenant_limits jsonb, p_user_limits jsonb
 ) RETURNS TABLE (
     whose text, plan text, limits jsonb, queued integer, in_flight integer, jobs_today integer,
-    bytes_today bigint
+    bytes_today bigint, uploads integer
 )
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 #variable_conflict use_column
@@ -62,7 +63,7 @@ BEGIN
     PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT 'tenant', NULL::text, p_tenant_limits || t.limits, l.queued, l.in_flight,
         CASE WHEN l.day < v_today THEN 0 ELSE l.jobs_today END,
-        CASE WHEN l.day < v_today THEN 0 ELSE l.bytes_today END
+        CASE WHEN l.day < v_today THEN 0 ELSE l.bytes_today END, l.uploads
     FROM genjobs.tenants t JOIN genjobs.tenant_load l ON l.tenant_id = t.id
     WHERE t.id = p_tenant;
     IF p_user IS NULL THEN
@@ -71,7 +72,7 @@ BEGIN
     RETURN QUERY SELECT 'user', l.plan, p_user_limits || coalesce(p.limits, '{}'),
         coalesce(l.queued, 0), coalesce(l.in_flight, 0),
         CASE WHEN l.day >= v_today THEN l.jobs_today ELSE 0 END,
-        CASE WHEN l.day >= v_today THEN l.bytes_today ELSE 0 END
+        CASE WHEN l.day >= v_today THEN l.bytes_today ELSE 0 END, coalesce(l.uploads, 0)
     FROM (VALUES (p_tenant, p_user)) AS asked (tenant_id, user_id)
     LEFT JOIN genjobs.user_load l USING (tenant_id, user_id)
     LEFT JOIN genjobs.plans p ON p.tenant_id = l.tenant_id AND p.name = l.plan;
@@ -84,8 +85,12 @@ LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM set_config('genjobs.tenant', p_tenant::text, true);
     RETURN QUERY SELECT
-        (SELECT c.not_before FROM genjobs.token_cutoffs c
-         WHERE c.tenant_id = p_tenant AND c.user_id = p_user),
+        (SELECT max(since.at) FROM (
+            SELECT c.not_before AS at FROM genjobs.token_cutoffs c
+            WHERE c.tenant_id = p_tenant AND c.user_id = p_user
+            UNION ALL
+            SELECT e.requested_at FROM genjobs.erasures e
+            WHERE e.tenant_id = p_tenant AND e.user_id = p_user AND e.whole_user) since),
         coalesce(((p_user_limits || coalesce((
             SELECT p.limits FROM genjobs.user_load l
             JOIN genjobs.plans p ON p.tenant_id = l.tenant_id AND p.name = l.plan

@@ -116,7 +116,12 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM genjobs.move_load(p_tenant, v_ingest.user_id, 0, 1, 0);
-    PERFORM genjobs.count_bytes(p_tenant, v_ingest.user_id, p_now, p_inputs);
+    -- An upload's bytes were counted when it was made.
+    PERFORM genjobs.count_bytes(p_tenant, v_ingest.user_id, p_now, (
+        SELECT jsonb_agg(i.value) FROM jsonb_array_elements(p_inputs) i
+        WHERE NOT EXISTS (
+            SELECT 1 FROM jsonb_array_elements(v_ingest.sources) s
+            WHERE s.value ->> 'name' = i.value ->> 'name' AND s.value ? 'upload')));
     RETURN true;
 END $$;
 

@@ -91,21 +91,21 @@ BEGIN
     ) SELECT count(*) INTO keys FROM gone;
     loads := 0;
     PERFORM 1 FROM genjobs.user_load u
-    WHERE u.queued = 0 AND u.in_flight = 0 AND u.plan IS NULL
+    WHERE u.queued = 0 AND u.in_flight = 0 AND u.uploads = 0 AND u.plan IS NULL
       AND u.day < (p_now AT TIME ZONE 'UTC')::date - 1
     ORDER BY u.day LIMIT 1;
     IF FOUND THEN
         PERFORM genjobs.lock_many_loads();
         FOR v_idle IN
             SELECT u.tenant_id, u.user_id FROM genjobs.user_load u
-            WHERE u.queued = 0 AND u.in_flight = 0 AND u.plan IS NULL
+            WHERE u.queued = 0 AND u.in_flight = 0 AND u.uploads = 0 AND u.plan IS NULL
               AND u.day < (p_now AT TIME ZONE 'UTC')::date - 1
             ORDER BY u.day LIMIT p_limit
         LOOP
             PERFORM genjobs.lock_load(v_idle.tenant_id);
             DELETE FROM genjobs.user_load u
             WHERE u.tenant_id = v_idle.tenant_id AND u.user_id = v_idle.user_id
-              AND u.queued = 0 AND u.in_flight = 0 AND u.plan IS NULL
+              AND u.queued = 0 AND u.in_flight = 0 AND u.uploads = 0 AND u.plan IS NULL
               AND u.day < (p_now AT TIME ZONE 'UTC')::date - 1;
             loads := loads + FOUND::integer;
         END LOOP;

@@ -38,13 +38,19 @@ END $$;
 -- Add up what was done.
 CREATE FUNCTION genjobs.end_tick(
     p_rescues bigint, p_ingest_rescues bigint, p_escalations bigint, p_drift bigint,
-    p_swept_files bigint
+    p_swept_files bigint,
+    -- Supervisors of the version before do not say.
+    p_purged_inputs bigint DEFAULT 0, p_purged_jobs bigint DEFAULT 0, p_purged_rows bigint DEFAULT 0,
+    p_erased_jobs bigint DEFAULT 0, p_lost_files bigint DEFAULT 0
 ) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog AS $$
     UPDATE genjobs.supervision SET
         rescues = rescues + p_rescues, ingest_rescues = ingest_rescues + p_ingest_rescues,
         escalations = escalations + p_escalations, drift = drift + p_drift,
-        swept_files = swept_files + p_swept_files;
+        swept_files = swept_files + p_swept_files,
+        purged_inputs = purged_inputs + p_purged_inputs, purged_jobs = purged_jobs + p_purged_jobs,
+        purged_rows = purged_rows + p_purged_rows, erased_jobs = erased_jobs + p_erased_jobs,
+        lost_files = lost_files + p_lost_files;
 $$;
 
 -- Count the next tenant's loads anew, and say how many counts were wrong; NULL when there is none.

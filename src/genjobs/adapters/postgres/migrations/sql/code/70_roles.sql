@@ -30,14 +30,17 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA genjobs FROM genjobs_api, genjobs_worker;
 
 GRANT SELECT ON genjobs.alembic_version, genjobs.jobs, genjobs.slots, genjobs.job_rows,
     genjobs.job_views, genjobs.attempts, genjobs.ingests, genjobs.ingest_turns,
-    genjobs.tenant_load, genjobs.user_load TO genjobs_api, genjobs_worker;
+    genjobs.tenant_load, genjobs.user_load, genjobs.uploads, genjobs.upload_uses
+    TO genjobs_api, genjobs_worker;
 
 GRANT SELECT ON genjobs.idempotency, genjobs.tenants, genjobs.plans, genjobs.issuer_keys,
     genjobs.token_cutoffs TO genjobs_api;
 -- Not the secrets' digests: those are for find_key, which asks for one id.
 GRANT SELECT (id, tenant_id, last_used_at), UPDATE (last_used_at) ON genjobs.api_keys
     TO genjobs_api;
-GRANT INSERT ON genjobs.jobs, genjobs.workflows TO genjobs_api;
+GRANT INSERT ON genjobs.jobs, genjobs.workflows, genjobs.uploads, genjobs.upload_uses
+    TO genjobs_api;
+GRANT UPDATE (state, expires_at) ON genjobs.uploads TO genjobs_api;
 GRANT INSERT, UPDATE ON genjobs.idempotency, genjobs.user_load TO genjobs_api;
 GRANT UPDATE ON genjobs.tenant_load TO genjobs_api;
 GRANT INSERT, DELETE ON genjobs.ingests TO genjobs_api;
@@ -59,7 +62,9 @@ GRANT EXECUTE ON FUNCTION
     genjobs.ahead, genjobs.tolerance, genjobs.arrival_after, genjobs.refuse,
     genjobs.first_turn, genjobs.lock_load, genjobs.move_load, genjobs.lock_slot,
     genjobs.lock_job, genjobs.free_slot, genjobs.end_attempt, genjobs.lock_turn,
-    genjobs.drop_ingest
+    genjobs.drop_ingest, genjobs.create_upload, genjobs.refuse_upload, genjobs.find_uploads,
+    genjobs.lock_uploads, genjobs.use_uploads, genjobs.move_uploads, genjobs.count_bytes,
+    genjobs.next_look
 TO genjobs_api;
 
 GRANT UPDATE ON genjobs.jobs, genjobs.slots, genjobs.attempts, genjobs.tenant_load
@@ -67,8 +72,9 @@ GRANT UPDATE ON genjobs.jobs, genjobs.slots, genjobs.attempts, genjobs.tenant_lo
 GRANT SELECT, UPDATE ON genjobs.supervision TO genjobs_worker;
 GRANT DELETE ON genjobs.slots TO genjobs_worker;
 GRANT INSERT ON genjobs.attempts TO genjobs_worker;
-GRANT UPDATE, DELETE ON genjobs.ingests, genjobs.ingest_turns, genjobs.user_load
+GRANT UPDATE, DELETE ON genjobs.ingests, genjobs.ingest_turns, genjobs.user_load, genjobs.uploads
     TO genjobs_worker;
+GRANT DELETE ON genjobs.upload_uses TO genjobs_worker;
 GRANT SELECT, UPDATE, DELETE ON genjobs.idempotency TO genjobs_worker;
 GRANT SELECT ON genjobs.workflows TO genjobs_worker;
 GRANT USAGE ON SEQUENCE genjobs.ingest_turn, genjobs.dispatch_turn TO genjobs_worker;
@@ -83,6 +89,7 @@ GRANT EXECUTE ON FUNCTION
     genjobs.end_attempt, genjobs.lock_turn, genjobs.drop_ingest, genjobs.in_grace,
     genjobs.begin_tick, genjobs.end_tick, genjobs.recount_next, genjobs.pause_dispatch,
     genjobs.resume_dispatch, genjobs.take_sweep, genjobs.keep_sweep, genjobs.lose_attempt,
-    genjobs.take_silent, genjobs.end_silent, genjobs.take_back, genjobs.note_call,
-    genjobs.withdraw
+    genjobs.take_silent, genjobs.end_silent, genjobs.move_uploads, genjobs.release_uploads,
+    genjobs.take_uploads, genjobs.forget_uploads, genjobs.next_look,
+    genjobs.take_back, genjobs.note_call, genjobs.withdraw
 TO genjobs_worker;
