@@ -75,6 +75,7 @@ def test_only_what_another_try_may_mend_is_retryable() -> None:
         "quota_exceeded",
         "queue_full",
         "uploads_full",
+        "user_being_erased",
         "download_failed",
         "inspection_failed",
         "input_unavailable",
