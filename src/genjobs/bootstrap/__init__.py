@@ -24,6 +24,7 @@ from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
 from genjobs.application.submit import SubmitJob
+from genjobs.application.supervise import Supervise
 from genjobs.application.uploaded_media import FindUploads
 from genjobs.application.usage import GetUsage
 from genjobs.bootstrap.adapters import Adapters

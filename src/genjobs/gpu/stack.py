@@ -109,6 +109,8 @@ def _unresolved(name: str, part: object) -> Iterator[tuple[str, str]]:
 _SOURCE: Final = "/opt/comfyui"
 _BASE: Final = "/var/lib/comfyui"
 MODELS: Final = f"{_BASE}/models"
+#: Whom its process runs as, and nothing else does.
+_USER: Final = "comfyui"
 
 
 def comfyui_commands(stack: Stack = STACK) -> tuple[str, ...]:
@@ -118,7 +120,7 @@ def comfyui_commands(stack: Stack = STACK) -> tuple[str, ...]:
     Its packages belong into ``.venv`` beside it and are not here: no file of hashed CUDA wheels
     exists yet.
     """
-    commands = [f"mkdir -p {_BASE}"]
+    commands = [f"useradd --system --no-create-home {_USER}", f"mkdir -p {_BASE}"]
     for repository, folder in (
         (stack.comfyui, _SOURCE),
         *((node, f"{_SOURCE}/custom_nodes/{node.name}") for node in stack.custom_nodes),
@@ -137,6 +139,7 @@ def comfyui_settings(stack: Stack = STACK) -> dict[str, str | None]:
     return {
         "GENJOBS_COMFYUI_WORKDIR": _SOURCE,
         "GENJOBS_COMFYUI_DIRECTORY": _BASE,
+        "GENJOBS_COMFYUI_USER": _USER,
         "GENJOBS_COMFYUI_COMMAND": (
             f"{_SOURCE}/.venv/bin/python main.py --listen 127.0.0.1 --port {{port}} "
             "--base-directory {directory} --database-url sqlite:///:memory: --disable-api-nodes "

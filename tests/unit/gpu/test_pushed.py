@@ -322,15 +322,19 @@ async def test_engine_that_stays_away_takes_the_container_out() -> None:
         assert ((await platform.read(job)).status, platform.charged(job)) == (JobStatus.QUEUED, 0)
 
 
-async def test_database_that_is_away_leaves_the_attempt_for_later() -> None:
-    async with a_platform(start_seconds=0.1) as platform:
-        await platform.submitted()
-        for _ in range(20):
-            await asyncio.sleep(0)
-        [given] = platform.harness.caller.open.values()
-        platform.harness.jobs.available = False
-        assert await platform.bring(given) == "not_started"
-        platform.harness.jobs.available = True
+async def test_start_that_cannot_be_recorded_before_the_end_leaves_the_attempt_for_later(
+    platform: Platform,
+) -> None:
+    await platform.submitted()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    [given] = platform.harness.caller.open.values()
+    platform.harness.jobs.available = False
+    call = platform.bring(given)
+    await asyncio.sleep(0.05)
+    await platform.worker.close()
+    assert await call == "not_started"
+    platform.harness.jobs.available = True
 
 
 @pytest.mark.parametrize(
