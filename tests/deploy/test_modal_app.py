@@ -136,7 +136,7 @@ def test_each_function_is_told_with_its_secrets_all_that_production_needs(
     }
     script = (
         "from genjobs.bootstrap import load_settings; s = load_settings(); "
-        "print(s.env.value, s.dispatch_url, s.window, s.worker_places, s.database_pool_size, "
+        "print(s.env.value, s.dispatch_url, s.max_containers, s.worker_places, s.database_pool_size, "
         "s.comfyui_command is not None)"
     )
     done = subprocess.run(
@@ -153,7 +153,7 @@ def test_each_function_is_told_with_its_secrets_all_that_production_needs(
     assert done.stdout.split() == [
         "production",
         f"modal://genjobs/{WORKER}",
-        "24",
+        "8",
         "3",
         "4",
         str(worker),
@@ -273,8 +273,8 @@ def test_settings_of_the_deployment_change_it(tmp_path: Path) -> None:
 
 def test_window_holds_what_all_workers_can_have() -> None:
     wanted = DeploymentSettings(max_containers=5, worker_places=3)  # type: ignore[call-arg]
-    assert wanted.window() == 15
-    assert wanted.environment()["GENJOBS_WINDOW"] == "15"
+    told = wanted.environment()
+    assert (told["GENJOBS_MAX_CONTAINERS"], told["GENJOBS_WORKER_PLACES"]) == ("5", "3")
     assert wanted.environment()["GENJOBS_DISPATCH_URL"] == f"modal://genjobs/{WORKER}"
 
 

@@ -81,10 +81,6 @@ class DeploymentSettings(BaseSettings):
             raise ValueError("api_min_containers must not be more than api_max_containers")
         return self
 
-    def window(self) -> int:
-        """Return the slots that fill every worker: what Modal would only queue stays with us."""
-        return self.max_containers * self.worker_places
-
     def environment(self) -> dict[str, str | None]:
         """Return what every process of the deployment is told besides its secrets."""
         return {
@@ -92,7 +88,12 @@ class DeploymentSettings(BaseSettings):
             "GENJOBS_LOG_JSON": "true",
             "GENJOBS_DISPATCH_URL": f"modal://{self.app}/{WORKER}",
             "GENJOBS_COMFYUI_URL": COMFYUI_URL,
-            "GENJOBS_WINDOW": str(self.window()),
+            # What was deployed bounds what supervisors set while it runs. Places and containers are
+            # the dispatch window as well.
+            "GENJOBS_MIN_CONTAINERS": str(self.min_containers),
+            "GENJOBS_MAX_CONTAINERS": str(self.max_containers),
+            "GENJOBS_BUFFER_CONTAINERS": str(self.buffer_containers),
+            "GENJOBS_SCALEDOWN_SECONDS": str(self.scaledown_seconds),
             "GENJOBS_WORKER_PLACES": str(self.worker_places),
             # Each container is a process with one or two pools; a database has few connections.
             "GENJOBS_DATABASE_POOL_SIZE": str(self.pool_size),

@@ -295,7 +295,9 @@ async def test_supervisor_dispatches_what_nobody_else_did(pushing: Harness) -> N
 
 
 async def test_end_of_a_job_dispatches_the_next() -> None:
-    async with open_harness(dispatch_url="modal://app/Worker", window=1) as harness:
+    async with open_harness(
+        dispatch_url="modal://app/Worker", max_containers=1, worker_places=1
+    ) as harness:
         first, second = await _submit(harness), await _submit(harness)
         [(call_id, given)] = harness.caller.open.items()
         del harness.caller.open[call_id]
