@@ -136,8 +136,8 @@ def test_each_function_is_told_with_its_secrets_all_that_production_needs(
     }
     script = (
         "from genjobs.bootstrap import load_settings; s = load_settings(); "
-        "print(s.env.value, s.dispatch_url, s.max_containers, s.worker_places, s.database_pool_size, "
-        "s.comfyui_command is not None)"
+        "print(s.env.value, s.dispatch_url, s.max_containers, s.worker_places, "
+        "s.database_pool_size, s.comfyui_command is not None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
