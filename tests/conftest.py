@@ -25,6 +25,13 @@ structlog.configure(
 pytest_plugins = ["tests.postgres", "tests.object_store.fixtures"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses Postgres, so that it alone can be run on another version."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("postgres")
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
