@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from tests.deploy.deploying import ROOT, deploy
 from tests.deploy.plane import Plane, serve
 
 #: GPUs by the names that Modal's documentation gives them; a typo in a list is not refused.
+#: Where a container at Modal has what is shipped.
+HOME = PurePosixPath("/", "root")
 KNOWN_GPUS = {
     *("T4", "L4", "A10", "A10G", "L40S", "A100", "A100-40GB", "A100-80GB", "H100", "H100!"),
     *("H200", "B200", "RTX-PRO-6000"),
@@ -207,12 +209,12 @@ def test_genjobs_is_shipped_whole(deployed: Plane) -> None:
     shipped = {name for files in deployed.mounts.values() for name in files}
     package = ROOT / "src/genjobs"
     wanted = {
-        f"/root/genjobs/{path.relative_to(package)}"
+        f"{HOME}/genjobs/{path.relative_to(package)}"
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert wanted <= shipped
-    assert "/root/modal_app.py" in shipped
+    assert f"{HOME}/modal_app.py" in shipped
 
 
 def test_packages_are_installed_by_hash_and_pins_that_nobody_read_cannot_be_built(

@@ -108,14 +108,21 @@ END $$;
 CREATE FUNCTION genjobs.lock_uploads(
     p_tenant uuid, p_user text, p_ids uuid[], p_now timestamptz
 ) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog AS $$
-    SELECT count(*) FROM (
-        SELECT FROM genjobs.uploads u
-        WHERE u.tenant_id = p_tenant AND u.id = ANY (p_ids) AND u.user_id = p_user
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_id uuid;
+    v_found bigint := 0;
+BEGIN
+    -- One by one: before Postgres 17 several at once in order would be a walk of all there are.
+    FOR v_id IN SELECT i.id FROM unnest(p_ids) AS i (id) ORDER BY i.id LOOP
+        PERFORM 1 FROM genjobs.uploads u
+        WHERE u.tenant_id = p_tenant AND u.id = v_id AND u.user_id = p_user
           AND (u.state = 'used' OR u.state = 'unused' AND u.expires_at > p_now)
-        ORDER BY u.id FOR NO KEY UPDATE
-    ) locked;
-$$;
+        FOR NO KEY UPDATE;
+        v_found := v_found + FOUND::integer;
+    END LOOP;
+    RETURN v_found;
+END $$;
 
 -- When the purge looks at an upload again that jobs refer to. It is due at once when the last job's
 -- data are removed in the usual way, so this is for what was not.
