@@ -21,6 +21,7 @@ from modal_proto import api_grpc, api_pb2
 
 from tests.deploy.plane_calls import Calls
 from tests.deploy.plane_containers import Containers
+from tests.deploy.plane_scaling import Scaling
 from tests.deploy.plane_web import Web
 
 
@@ -206,7 +207,7 @@ class Deploys:
 
 
 @patch_mock_servicer  # what is not defined answers UNIMPLEMENTED
-class Plane(Deploys, Calls, Containers, Web, api_grpc.ModalClientBase):
+class Plane(Deploys, Calls, Containers, Scaling, Web, api_grpc.ModalClientBase):
     """All of it."""
 
     def adopt(self, deployed: Plane) -> None:

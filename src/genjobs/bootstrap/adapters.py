@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         IdSource,
         MediaInspector,
         MediaProbe,
-        PoolControl,
         SignedFiles,
         TokenCodec,
         UrlFetcher,
@@ -79,10 +78,6 @@ class Adapters(DispatchAdapters, EngineAdapters):
     def catalogue(self) -> NodeCatalogue:
         """Return the node classes that workflows may use."""
         return self._once("catalogue", lambda: node_catalogue(self.settings))
-
-    def pool(self) -> PoolControl | None:
-        """Return what scales the pool of workers; None where they come by themselves."""
-        return None
 
     # -- files --------------------------------------------------------------------------------
 

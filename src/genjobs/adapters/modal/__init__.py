@@ -1,5 +1,5 @@
 """
-Modal: calls of GPU workers, and the end of those that do not answer.
+Modal: calls of GPU workers, how many there are, and the end of those that do not answer.
 
 The one home of Modal's package besides ``deploy/``; imported only where ``modal://`` is wanted.
 """
@@ -10,10 +10,12 @@ from genjobs.adapters.modal.caller import ModalCaller
 from genjobs.adapters.modal.container import ModalRetirement, own_call_id
 from genjobs.adapters.modal.control import ModalWorkerControl
 from genjobs.adapters.modal.place import ModalPlace, parse_place
+from genjobs.adapters.modal.pool import ModalPoolControl
 
 __all__ = [
     "ModalCaller",
     "ModalPlace",
+    "ModalPoolControl",
     "ModalRetirement",
     "ModalWorkerControl",
     "own_call_id",
