@@ -87,6 +87,36 @@ def api() -> FastAPI:
     return containers.api()
 
 
+if deployment.proxy_auth:
+    reading: Final = modal.Secret.from_name(
+        deployment.reader_secret,
+        required_keys=[
+            "GENJOBS_DATABASE_URL",
+            "GENJOBS_ARTIFACTS_URL",
+            "GENJOBS_R2_ACCESS_KEY_ID",
+            "GENJOBS_R2_SECRET_ACCESS_KEY",
+        ],
+    )
+
+    @app.function(
+        image=cpu_image,
+        env={**environment, "GENJOBS_READS_ONLY": "true"},
+        secrets=[reading],
+        cpu=1.0,
+        memory=1024,
+        min_containers=deployment.api_min_containers,
+        max_containers=deployment.api_max_containers,
+        timeout=MINUTE,
+    )
+    @modal.concurrent(max_inputs=deployment.api_inputs)
+    @modal.asgi_app()
+    def reader() -> FastAPI:
+        """Serve what end users read: their browsers have no proxy token."""
+        from genjobs.bootstrap import containers
+
+        return containers.reader()
+
+
 # -- the GPU worker -------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ import pytest
 from genjobs.domain.deadlines import Deadlines
 from genjobs.gpu.stack import STACK, unresolved
 from genjobs.settings.deployment import WORKER, DeploymentSettings
-from tests.deploy.deploying import ROOT, deploy
-from tests.deploy.plane import Plane, serve
+from tests.deploy.deploying import ROOT
+from tests.deploy.plane import Plane
 
 #: GPUs by the names that Modal's documentation gives them; a typo in a list is not refused.
 #: Where a container at Modal has what is shipped.
@@ -252,25 +252,56 @@ def test_image_builder_is_one_that_the_sdk_knows() -> None:
     assert STACK.image_builder == LATEST_IMAGE_BUILDER_VERSION
 
 
-def test_settings_of_the_deployment_change_it(tmp_path: Path) -> None:
-    with serve() as served:
-        done = deploy(
-            served,
-            tmp_path,
-            GENJOBS_MODAL_APP="other",
-            GENJOBS_MODAL_GPUS='["L4"]',
-            GENJOBS_MODAL_MAX_CONTAINERS="3",
-            GENJOBS_MODAL_WORKER_PLACES="2",
-            GENJOBS_MODAL_PROXY_AUTH="true",
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        plane = served.plane
-        assert plane.published is not None
-        assert plane.published.name == "other"
-        worker = plane.function(f"{WORKER}.*")
-        assert worker.resources.gpu_config.gpu_type == "L4"
-        assert worker.max_concurrent_inputs == 2
-        assert plane.function("api").webhook_config.requires_proxy_auth
+def test_settings_of_the_deployment_change_it(behind_proxy_auth: Plane) -> None:
+    plane = behind_proxy_auth
+    assert plane.published is not None
+    assert plane.published.name == "other"
+    worker = plane.function(f"{WORKER}.*")
+    assert worker.resources.gpu_config.gpu_type == "L4"
+    assert worker.max_concurrent_inputs == 2
+
+
+def test_end_users_reads_have_an_address_without_proxy_auth_when_the_api_has_it(
+    deployed: Plane, behind_proxy_auth: Plane
+) -> None:
+    assert deployed.published is not None
+    assert behind_proxy_auth.published is not None
+    added = set(behind_proxy_auth.published.function_ids) - set(deployed.published.function_ids)
+    assert added == {"reader"}
+    asked = {
+        name: behind_proxy_auth.function(name).webhook_config.requires_proxy_auth
+        for name in ("api", "reader")
+    }
+    assert asked == {"api": True, "reader": False}
+    reader = behind_proxy_auth.function("reader")
+    assert reader.webhook_config.type
+    assert not reader.checkpointing_enabled
+    assert reader.max_concurrent_inputs == 100
+
+
+def test_reader_has_neither_the_workers_role_nor_what_signs_tokens(
+    behind_proxy_auth: Plane,
+) -> None:
+    plane, reader = behind_proxy_auth, behind_proxy_auth.function("reader")
+    assert secrets_of(plane, reader) == {"for-reads"}
+    assert set(plane.secrets["for-reads"]) == {
+        "GENJOBS_DATABASE_URL",
+        "GENJOBS_ARTIFACTS_URL",
+        "GENJOBS_R2_ACCESS_KEY_ID",
+        "GENJOBS_R2_SECRET_ACCESS_KEY",
+    }
+    assert "GENJOBS_TOKEN_KEYS" not in environment_of(plane, reader)
+
+
+def test_containers_import_their_module_as_it_was_deployed(
+    deployed: Plane, behind_proxy_auth: Plane
+) -> None:
+    for plane, auth in ((deployed, "false"), (behind_proxy_auth, "true")):
+        for data in plane.functions.values():
+            if data.function_name == "fetch_models":
+                continue
+            told = environment_of(plane, data.ranked_functions[0].function)
+            assert told["GENJOBS_MODAL_PROXY_AUTH"] == auth, data.function_name
 
 
 def test_window_holds_what_all_workers_can_have() -> None:

@@ -139,3 +139,14 @@ def test_tenant_may_be_named_as_it_is_listed(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigurationError, match="GENJOBS_TENANT_ID") as refused:
         load_settings()
     assert "hunter2" not in refused.value.message
+
+
+async def test_process_that_only_reads_has_no_role_to_work_with() -> None:
+    settings = Settings.model_validate(
+        {"reads_only": True, "database_url": "postgresql+asyncpg://a@h/d"}
+    )
+    async with AsyncExitStack() as stack:
+        adapters = Adapters(settings, stack)
+        for opened in (adapters.ledger, adapters.supervision, adapters.notices):
+            with pytest.raises(ConfigurationError, match="worker_database_url"):
+                await opened()

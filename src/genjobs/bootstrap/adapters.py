@@ -138,3 +138,16 @@ class Adapters(DispatchAdapters, EngineAdapters):
             return JwtCodec(known, audience=settings.token_audience)
 
         return self._once("token_codec", make)
+
+    def token_reader(self) -> TokenCodec:
+        """
+        Return what reads end users' tokens where none are made.
+
+        In production it may be without ``token_keys``: then only those that sites sign are read.
+        """
+        if self.settings.token_keys or self.settings.env is not Environment.PRODUCTION:
+            return self.token_codec()
+        from genjobs.adapters.jwt_tokens import JwtCodec
+
+        audience = self.settings.token_audience
+        return self._once("token_reader", lambda: JwtCodec((), audience=audience, sites_only=True))

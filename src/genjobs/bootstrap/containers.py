@@ -31,6 +31,11 @@ def api() -> FastAPI:
     return bootstrap.build_api(_settings())
 
 
+def reader() -> FastAPI:
+    """Return the API that only reads, for end users."""
+    return bootstrap.build_reader(_settings())
+
+
 @asynccontextmanager
 async def worker() -> AsyncIterator[PushedWorker]:
     """Hold a worker that is called, its engine ready."""

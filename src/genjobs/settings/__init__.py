@@ -49,10 +49,15 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     data_directory: Path = Field(Path(".genjobs"), description="Where embedded parts keep files")
     database_url: SecretStr = Field(SecretStr("embedded://"), description="Database, API role")
     worker_database_url: SecretStr | None = Field(
-        None, description="Database for the worker role; needed unless embedded"
+        None, description="Database for the worker role; needed unless embedded, or reads_only"
     )
     owner_database_url: SecretStr | None = Field(
         None, description="Database for migrations: direct, never a transaction pooler"
+    )
+    reads_only: bool = Field(
+        False,
+        description="Whether the process only reads jobs for end users: it then needs no role but "
+        "the API's",
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process")
     artifacts_url: str = Field(
@@ -183,7 +188,7 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
             raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
         if self.comfyui_command is not None and self.comfyui_url.startswith("simulator:"):
             raise ValueError("comfyui_command needs a comfyui_url of the form http://host:port")
-        if not self.embedded_database and self.worker_database_url is None:
+        if not (self.embedded_database or self.worker_database_url or self.reads_only):
             raise ValueError("worker_database_url is needed when database_url is not embedded://")
         if self.artifacts_url.startswith("r2:") and not (
             self.r2_access_key_id and self.r2_secret_access_key

@@ -57,7 +57,9 @@ class DeploymentSettings(BaseSettings):
         4, ge=1, le=50, description="Connections of a container to the database, for each role"
     )
     proxy_auth: bool = Field(
-        False, description="Whether Modal asks callers of the API for a proxy token as well"
+        False,
+        description="Whether Modal asks callers of the API for a proxy token as well; end users' "
+        "reads then have an address of their own, without one",
     )
     database_secret: str = Field(
         "genjobs-database", description="Secret with the URLs of the API's and the worker's role"
@@ -70,6 +72,11 @@ class DeploymentSettings(BaseSettings):
     )
     api_secret: str = Field(
         "genjobs-api", description="Secret with the keys that sign tokens, for the API only"
+    )
+    reader_secret: str = Field(
+        "genjobs-reader",
+        description="Secret of the function that only reads for end users, with proxy_auth: the "
+        "API role's URL and a token of the bucket that only reads",
     )
     models_volume: str = Field("genjobs-models", description="Volume with the models")
 
@@ -95,6 +102,8 @@ class DeploymentSettings(BaseSettings):
             "GENJOBS_BUFFER_CONTAINERS": str(self.buffer_containers),
             "GENJOBS_SCALEDOWN_SECONDS": str(self.scaledown_seconds),
             "GENJOBS_WORKER_PLACES": str(self.worker_places),
+            # Decides which functions there are, and containers import their module as well.
+            "GENJOBS_MODAL_PROXY_AUTH": str(self.proxy_auth).lower(),
             # Each container is a process with one or two pools; a database has few connections.
             "GENJOBS_DATABASE_POOL_SIZE": str(self.pool_size),
         }
