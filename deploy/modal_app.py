@@ -141,18 +141,20 @@ class Comfy:
 
     @modal.enter(snap=True)
     def load(self) -> None:
-        """Import what takes long, without a GPU and without a connection: it is snapshotted."""
-        from genjobs.bootstrap.preloading import load_worker_modules
+        """Do what takes long, without a GPU and without a connection: it is snapshotted."""
+        from genjobs.bootstrap import containers
 
-        load_worker_modules()
+        self._prepared = containers.prepare()
 
     @modal.enter(snap=False)
     async def wake(self) -> None:
-        """Start ComfyUI on this GPU and open connections."""
+        """Let ComfyUI go on, on this GPU, or start it, and open connections."""
         from genjobs.bootstrap import containers
 
         self._stack = AsyncExitStack()
-        self._worker: PushedWorker = await self._stack.enter_async_context(containers.worker())
+        self._worker: PushedWorker = await self._stack.enter_async_context(
+            containers.worker(self._prepared)
+        )
 
     @modal.method()
     async def run(self, tenant: str, user: str, job: str, attempt: int) -> str:

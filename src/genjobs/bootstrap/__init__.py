@@ -7,6 +7,7 @@ the product is here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ from genjobs.bootstrap.reading import build_reader_context, rate_of
 from genjobs.bootstrap.supervising import build_supervisor
 from genjobs.bootstrap.working import build_pushed_worker, build_worker
 from genjobs.domain.ids import TenantId
+from genjobs.gpu.prepared import PreparedProcess
 from genjobs.gpu.pushed import PushedWorker
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
@@ -216,13 +218,22 @@ async def open_worker(
 
 @asynccontextmanager
 async def open_pushed_worker(
-    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+    settings: Settings | None = None,
+    adapters: AdaptersFactory = Adapters,
+    *,
+    prepared: PreparedProcess | None = None,
 ) -> AsyncIterator[PushedWorker]:
-    """Open a worker that is called, its engine ready; leaving gives back what it has."""
+    """
+    Open a worker that is called, its engine ready; leaving gives back what it has.
+
+    ``prepared`` is what ``prepare_engine`` returned, and is this worker's from here on.
+    """
+    began = asyncio.get_running_loop().time()
     async with open_adapters(settings or load_settings(), adapters) as opened:
+        opened.prepared = prepared
         worker = await build_pushed_worker(opened)
         try:
-            await worker.open()
+            await worker.open(since=began)
             yield worker
         finally:
             await worker.close()

@@ -8,19 +8,28 @@ these is in ``deploy/``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from genjobs import bootstrap
+from genjobs.bootstrap.engine import prepare_engine
+from genjobs.bootstrap.loading import load_comfyui_settings
+from genjobs.bootstrap.preloading import load_worker_modules
 from genjobs.domain.errors import ConfigurationError
+from genjobs.gpu.confinement import SHARED_FOLDERS, close_shared_folders
+from genjobs.gpu.prepared import PreparedProcess
 from genjobs.gpu.pushed import PushedWorker
 from genjobs.settings import Settings
 from genjobs.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+_log = structlog.get_logger(__name__)
 
 #: How long a run takes that a scheduler starts each minute; the rest is for starting the next.
 A_MINUTE: Final = timedelta(seconds=55)
@@ -36,10 +45,26 @@ def reader() -> FastAPI:
     return bootstrap.build_reader(_settings())
 
 
+def prepare(shared: Collection[str] = SHARED_FOLDERS) -> PreparedProcess | None:
+    """
+    Do what of a worker's start needs no device, no connection and no secret; see docs/snapshot.md.
+
+    Return what ``worker`` is to be given, in this container or in one that has its memory. Where
+    ComfyUI has a user of its own, nobody but root may write to ``shared`` folders afterwards.
+    """
+    loaded = load_comfyui_settings()
+    configure_logging(json=True)
+    load_worker_modules()
+    if loaded.comfyui_user is not None:
+        closed = close_shared_folders(shared)
+        _log.info("worker.shared_folders_closed", folders=closed)
+    return prepare_engine(loaded)
+
+
 @asynccontextmanager
-async def worker() -> AsyncIterator[PushedWorker]:
+async def worker(prepared: PreparedProcess | None = None) -> AsyncIterator[PushedWorker]:
     """Hold a worker that is called, its engine ready."""
-    async with bootstrap.open_pushed_worker(_settings()) as opened:
+    async with bootstrap.open_pushed_worker(_settings(), prepared=prepared) as opened:
         yield opened
 
 

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import importlib.metadata
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Settings
+from genjobs.settings.comfyui import ComfyUISettings
+
+_T = TypeVar("_T")
 
 
 def load_settings() -> Settings:
     """Read the settings; ``ConfigurationError`` names each one that is wrong, never its value."""
+    return _read(Settings)
+
+
+def load_comfyui_settings() -> ComfyUISettings:
+    """Read the settings of ComfyUI alone, of which none is secret; fails as ``load_settings``."""
+    return _read(ComfyUISettings)
+
+
+def _read(wanted: type[_T]) -> _T:
     try:
-        return Settings()
+        return wanted()
     except ValidationError as exc:
         wrong = "; ".join(
             f"{'GENJOBS_' + str(item['loc'][0]).upper() if item['loc'] else 'settings'}: "

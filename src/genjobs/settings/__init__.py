@@ -46,7 +46,6 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     )
 
     env: Environment = Field(Environment.LOCAL, description="local or production")
-    data_directory: Path = Field(Path(".genjobs"), description="Where embedded parts keep files")
     database_url: SecretStr = Field(SecretStr("embedded://"), description="Database, API role")
     worker_database_url: SecretStr | None = Field(
         None, description="Database for the worker role; needed unless embedded, or reads_only"
