@@ -2,7 +2,7 @@
 Runs in ComfyUI's process, by its Python: ComfyUI's start, stopped before it asks for a device.
 
 ``python -c <this text> REPORT MODULES SCRIPT ARGUMENTS...`` runs SCRIPT as ``python SCRIPT
-ARGUMENTS...`` does, until it imports the module that decides on the device. Then MODULES are
+ARGUMENTS...`` does, until it imports what asks for a device. Then MODULES are
 imported, a line of JSON is written to the descriptor REPORT, and it waits for a line on its
 standard input: what has changed in the environment. All that is before may be in a memory
 snapshot; a call that asks for a device before it makes the process useless, and ends it.
@@ -27,8 +27,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-#: ComfyUI decides on the device when this is imported, and everything that computes imports it.
-GATE = "comfy.model_management"
+#: ComfyUI decides on the device when the first of these is imported, and everything that computes
+#: imports it; its kernels ask for one a little sooner. The first to be imported is the gate.
+GATES = frozenset({"comfy.model_management", "comfy.quant_ops", "comfy_kitchen"})
 #: Exit codes: a device was asked for, and the worker that should say go is gone.
 ASKED, ABANDONED = 3, 4
 #: What of ``torch.cuda`` asks for a device or binds one.
@@ -54,7 +55,7 @@ class Launcher(importlib.abc.MetaPathFinder):
         self, fullname: str, path: Any = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Find nothing, but watch ``torch.cuda`` from its first moment, and stop at the gate."""
-        if fullname == GATE and not self._waits:
+        if fullname in GATES and not self._waits:
             self._waits = True
             self._wait()
             sys.meta_path.remove(self)
