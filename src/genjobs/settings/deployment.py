@@ -50,6 +50,11 @@ class DeploymentSettings(BaseSettings):
     worker_places: int = Field(
         3, ge=1, le=16, description="Calls of a worker at once: one loads, one renders, one uploads"
     )
+    snapshot_comfyui: bool = Field(
+        True,
+        description="Whether ComfyUI is begun before a worker's memory snapshot, as far as it goes "
+        "without a GPU; see docs/snapshot.md",
+    )
     api_min_containers: int = Field(0, ge=0, description="API containers that are always there")
     api_max_containers: int = Field(4, ge=1, description="API containers at most")
     api_inputs: int = Field(100, ge=1, le=1000, description="Requests of one API container at once")
@@ -95,6 +100,7 @@ class DeploymentSettings(BaseSettings):
             "GENJOBS_LOG_JSON": "true",
             "GENJOBS_DISPATCH_URL": f"modal://{self.app}/{WORKER}",
             "GENJOBS_COMFYUI_URL": COMFYUI_URL,
+            "GENJOBS_COMFYUI_SNAPSHOT": str(self.snapshot_comfyui).lower(),
             # What was deployed bounds what supervisors set while it runs. Places and containers are
             # the dispatch window as well.
             "GENJOBS_MIN_CONTAINERS": str(self.min_containers),
