@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import modal
 
-from genjobs.domain.deadlines import Deadlines
 from genjobs.gpu.stack import MODELS, STACK, comfyui_commands, comfyui_settings, written
-from genjobs.settings.deployment import DeploymentSettings
+from genjobs.settings.deployment import DeploymentSettings, WorkerCalls
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -27,6 +26,7 @@ REQUIREMENTS: Final = HERE.parent / "requirements" / "runtime.txt"
 MINUTE: Final = 60
 
 deployment: Final = DeploymentSettings()
+calls: Final = WorkerCalls()
 app: Final = modal.App(deployment.app)
 
 # -- what containers are made of ------------------------------------------------------------------
@@ -63,7 +63,7 @@ storage: Final = modal.Secret.from_name(
 )
 signing: Final = modal.Secret.from_name(deployment.api_secret, required_keys=["GENJOBS_TOKEN_KEYS"])
 models: Final = modal.Volume.from_name(deployment.models_volume, create_if_missing=True, version=2)
-environment: Final = deployment.environment()
+environment: Final = {**deployment.environment(), **calls.environment()}
 
 # -- the API --------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ if deployment.proxy_auth:
 
 @app.cls(
     image=gpu_image,
-    env={**environment, **comfyui_settings()},
+    env={**environment, **comfyui_settings(), **calls.of_worker()},
     secrets=[database, storage],
     volumes={MODELS: models.with_mount_options(read_only=True)},
     gpu=list(deployment.gpus),
@@ -131,8 +131,8 @@ if deployment.proxy_auth:
     buffer_containers=deployment.buffer_containers,
     scaledown_window=deployment.scaledown_seconds,
     retries=0,  # attempts are ours
-    timeout=deployment.call_seconds(Deadlines()),
-    startup_timeout=10 * MINUTE,
+    timeout=calls.call_seconds(),
+    startup_timeout=15 * MINUTE,  # ComfyUI may have to be begun, given up, and started
     enable_memory_snapshot=True,
 )
 @modal.concurrent(max_inputs=deployment.worker_places)

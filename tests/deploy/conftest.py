@@ -35,6 +35,7 @@ def behind_proxy_auth(tmp_path_factory: pytest.TempPathFactory) -> Plane:
             GENJOBS_MODAL_WORKER_PLACES="2",
             GENJOBS_MODAL_PROXY_AUTH="true",
             GENJOBS_MODAL_READER_SECRET="for-reads",
+            GENJOBS_RENDERER_WAIT_SECONDS="4000.5",
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Warning" not in done.stdout + done.stderr

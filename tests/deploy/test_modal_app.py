@@ -13,7 +13,7 @@ import pytest
 
 from genjobs.domain.deadlines import Deadlines
 from genjobs.gpu.stack import STACK, unresolved
-from genjobs.settings.deployment import WORKER, DeploymentSettings
+from genjobs.settings.deployment import WORKER, DeploymentSettings, WorkerCalls
 from tests.deploy.deploying import ROOT
 from tests.deploy.plane import Plane
 
@@ -79,6 +79,25 @@ def test_call_may_take_as_long_as_its_steps_and_a_neighbours_render(deployed: Pl
     assert worker.timeout_secs >= steps.total_seconds() + longest
     assert worker.timeout_secs <= 24 * 3600
     assert worker.startup_timeout_secs >= 600
+
+
+def test_deadlines_of_the_deploying_machine_are_handed_on_and_make_calls_as_long(
+    deployed: Plane, behind_proxy_auth: Plane
+) -> None:
+    before, worker = (plane.function(f"{WORKER}.*") for plane in (deployed, behind_proxy_auth))
+    assert worker.timeout_secs - before.timeout_secs == 3101  # 4000.5 s instead of 900
+    for name in ("api", "supervise", f"{WORKER}.*"):
+        told = environment_of(behind_proxy_auth, behind_proxy_auth.function(name))
+        assert told["GENJOBS_RENDERER_WAIT_SECONDS"] == "4000.5"
+        assert ("GENJOBS_CALL_SECONDS" in told) == (name == f"{WORKER}.*")
+    told = environment_of(behind_proxy_auth, worker)
+    assert int(told["GENJOBS_CALL_SECONDS"] or 0) == worker.timeout_secs
+    assert "GENJOBS_RENDERER_WAIT_SECONDS" not in environment_of(deployed, before)
+
+
+def test_deadlines_beyond_what_modal_lets_a_call_take_are_refused() -> None:
+    with pytest.raises(ValueError, match="24 hours"):
+        WorkerCalls.model_validate({"start_seconds": 18 * 3600})
 
 
 def test_pool_is_as_wide_as_it_was_set(deployed: Plane) -> None:

@@ -7,16 +7,14 @@ same, so whatever a running process has to know is handed on as an ordinary sett
 
 from __future__ import annotations
 
+import math
 from typing import Final, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from genjobs.domain.deadlines import Deadlines
-from genjobs.domain.limits import RUN_TIMEOUT_RANGE
+from genjobs.settings.attempts import AttemptSettings
 
-#: Starting, being recorded and being cleaned up, beside the steps with deadlines of their own.
-_MARGIN_SECONDS: Final = 120
 #: The longest time-out that Modal takes.
 _MOST_SECONDS: Final = 24 * 3600
 #: The class that runs jobs, as ``deploy/modal_app.py`` names it.
@@ -114,9 +112,32 @@ class DeploymentSettings(BaseSettings):
             "GENJOBS_DATABASE_POOL_SIZE": str(self.pool_size),
         }
 
-    def call_seconds(self, deadlines: Deadlines) -> int:
-        """Return how long a call may take: every step of an attempt, a neighbour's render too."""
-        steps = deadlines.start + deadlines.prepare + deadlines.wait + deadlines.upload
-        whole = steps.total_seconds() + RUN_TIMEOUT_RANGE[1].total_seconds()
-        whole += (deadlines.cancel_grace + deadlines.stop).total_seconds() + _MARGIN_SECONDS
-        return min(int(whole), _MOST_SECONDS)
+
+class WorkerCalls(AttemptSettings):
+    """
+    How long a call of the worker may take: by the deadlines that the deploying machine is told.
+
+    Those that it is told are handed on to every process; a worker that finds others, which need
+    longer, refuses to start.
+    """
+
+    @model_validator(mode="after")
+    def _no_longer_than_modal_lets_it(self) -> Self:
+        if self.call_seconds() > _MOST_SECONDS:
+            raise ValueError("these deadlines let an attempt take longer than 24 hours")
+        return self
+
+    def call_seconds(self) -> int:
+        """Return the time-out of a call."""
+        return math.ceil(self.attempt_deadlines().longest_call().total_seconds())
+
+    def environment(self) -> dict[str, str | None]:
+        """Return the deadlines that differ from the defaults, as settings."""
+        return {
+            f"GENJOBS_{name.upper()}": str(getattr(self, name))
+            for name in sorted(self.model_fields_set)
+        }
+
+    def of_worker(self) -> dict[str, str | None]:
+        """Return what the worker is told besides."""
+        return {"GENJOBS_CALL_SECONDS": str(self.call_seconds())}
