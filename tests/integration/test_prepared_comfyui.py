@@ -40,7 +40,9 @@ ROUNDS = 3
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    if environment.COMFYUI_PYTHONPATH is not None:
+        monkeypatch.setenv("PYTHONPATH", environment.COMFYUI_PYTHONPATH)
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -51,8 +53,7 @@ def settings(tmp_path: Path) -> Settings:
             "comfyui_command": environment.COMFYUI_COMMAND,
             "comfyui_directory": environment.COMFYUI_DIRECTORY,
             "comfyui_snapshot": True,
-            # Packages that stand in for some that a CPU needs not have.
-            "comfyui_environment": ["PYTHONPATH"] if "PYTHONPATH" in os.environ else [],
+            "comfyui_environment": ["PYTHONPATH"],
         }
     )
 

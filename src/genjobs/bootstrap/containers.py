@@ -24,6 +24,7 @@ from genjobs.gpu.confinement import SHARED_FOLDERS, close_shared_folders
 from genjobs.gpu.prepared import PreparedProcess
 from genjobs.gpu.pushed import PushedWorker
 from genjobs.settings import Settings
+from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -55,17 +56,24 @@ def prepare(shared: Collection[str] = SHARED_FOLDERS) -> PreparedProcess | None:
     loaded = load_comfyui_settings()
     configure_logging(json=True)
     load_worker_modules()
-    if loaded.comfyui_user is not None:
-        closed = close_shared_folders(shared)
-        _log.info("worker.shared_folders_closed", folders=closed)
+    _close(loaded, shared)
     return prepare_engine(loaded)
 
 
 @asynccontextmanager
-async def worker(prepared: PreparedProcess | None = None) -> AsyncIterator[PushedWorker]:
-    """Hold a worker that is called, its engine ready."""
-    async with bootstrap.open_pushed_worker(_settings(), prepared=prepared) as opened:
+async def worker(
+    prepared: PreparedProcess | None = None, shared: Collection[str] = SHARED_FOLDERS
+) -> AsyncIterator[PushedWorker]:
+    """Hold a worker that is called, its engine ready; both are as in ``prepare``."""
+    loaded = _settings()
+    _close(loaded, shared)  # again: folders in memory may be new ones after a restore
+    async with bootstrap.open_pushed_worker(loaded, prepared=prepared) as opened:
         yield opened
+
+
+def _close(settings: ComfyUISettings, shared: Collection[str]) -> None:
+    if settings.comfyui_user is not None:
+        _log.info("worker.shared_folders_closed", folders=close_shared_folders(shared))
 
 
 async def supervise(settings: Settings | None = None, length: timedelta = A_MINUTE) -> None:
