@@ -29,6 +29,8 @@ class Deploys:
     """What ``modal deploy`` asks for."""
 
     builder = "2026.10"
+    #: Whether a class with parameters gets a function of its own, as at Modal.
+    binds = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,10 +201,12 @@ class Deploys:
         data = self.functions[asked.function_id]
         described = _metadata(data.function_name, data.ranked_functions[0].function)
         described.base_function_id = asked.function_id
+        bound = asked.function_id
+        if self.binds:
+            bound = f"{bound}-bound"
+            self.functions[bound] = data
         await stream.send_message(
-            api_pb2.FunctionBindParamsResponse(
-                bound_function_id=asked.function_id, handle_metadata=described
-            )
+            api_pb2.FunctionBindParamsResponse(bound_function_id=bound, handle_metadata=described)
         )
 
 

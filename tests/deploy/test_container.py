@@ -36,7 +36,7 @@ from genjobs.testing import a_workflow
 from genjobs.testing.contracts.engine import sampling
 from tests.deploy.container import TASK, running
 from tests.deploy.plane import Plane, Served
-from tests.integration.comfy_stand_in import make
+from tests.integration.comfy_stand_in import SIMULATOR, make
 from tests.postgres import Database
 
 USER = "u_1"
@@ -202,18 +202,7 @@ async def test_calls_cancels_interruptions_and_a_preemption(site: Site) -> None:
 
 async def test_comfyui_goes_on_after_a_snapshot_that_holds_no_connection(site: Site) -> None:
     """A process that Modal's entry point stops where it would be snapshotted, and lets go on."""
-    stand_in = make(
-        site.folder / "comfyui",
-        **{
-            "main.py": """
-                import sys
-                import comfy.model_management
-                from pathlib import Path
-                from genjobs.simulator.server import serve_simulator
-                serve_simulator(Path(sys.argv[2]), int(sys.argv[1]), announce=lambda _: None)
-                """
-        },
-    )
+    stand_in = make(site.folder / "comfyui", **{"main.py": SIMULATOR})
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]

@@ -13,15 +13,16 @@ from pathlib import Path
 import grpclib
 import modal
 import pytest
+from modal_proto import api_pb2
 
-from genjobs.adapters.modal import ModalPoolControl
+from genjobs.adapters.modal import ModalCaller, ModalPoolControl
 from genjobs.adapters.modal.pool import UNBOUNDED
 from genjobs.domain.capacity import PoolSettings
 from genjobs.domain.errors import Unavailable
 from genjobs.settings.deployment import WORKER, DeploymentSettings
 from genjobs.testing.contracts import PoolControlContract, PoolOutageContract
 from tests.deploy.plane import Plane, Served
-from tests.deploy.test_calls import PLACE, deploy_a_worker
+from tests.deploy.test_calls import PLACE, an_assignment, deploy_a_worker
 from tests.postgres import Database
 
 WANTED = PoolSettings(
@@ -52,6 +53,18 @@ class TestModalPoolControl(PoolControlContract):
             buffer_containers=0,
             scaledown_window=timedelta(minutes=1),
         )
+
+    async def test_pool_that_is_told_is_the_one_that_calls_go_to(
+        self, control: ModalPoolControl, deployed: Served, client: modal.Client
+    ) -> None:
+        plane = deployed.plane
+        described = plane.function("Comfy.*").class_parameter_info
+        described.format = api_pb2.ClassParameterInfo.PARAM_SERIALIZATION_FORMAT_PROTO
+        plane.binds = True
+        call = await ModalCaller(PLACE, client).call(an_assignment())
+        await control.adjust(WANTED)
+        assert set(plane.overrides) == {plane.called[call]}
+        assert plane.called[call] != "fu-1"
 
     async def test_pool_that_scales_by_less_than_it_was_told_says_so(
         self, control: ModalPoolControl, deployed: Served

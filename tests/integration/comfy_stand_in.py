@@ -50,6 +50,16 @@ FILES = {
 }
 
 
+#: In place of ``main.py``: the simulator behind the gate, ``main.py PORT FOLDER``.
+SIMULATOR = """
+    import sys
+    import comfy.model_management
+    from pathlib import Path
+    from genjobs.simulator.server import serve_simulator
+    serve_simulator(Path(sys.argv[2]), int(sys.argv[1]), announce=lambda _: None)
+    """
+
+
 def make(folder: Path, **files: str) -> Path:
     """Write it into a folder that everybody may read, with other files in place of its own."""
     for name, text in {**FILES, **files}.items():

@@ -214,9 +214,12 @@ class ComfyProcess:
         prepared, self._prepared = self._prepared, None
         if prepared is None:
             return None
-        if prepared.fits(self._command, self._environment) and prepared.wake(self._environment):
-            return prepared
-        _log.warning("comfyui.prepared_in_vain", pid=prepared.pid)
+        reason = prepared.unfit(self._command, self._environment)
+        if reason is None:
+            if prepared.wake(self._environment):
+                return prepared
+            reason = "it does not listen"
+        _log.warning("comfyui.prepared_in_vain", pid=prepared.pid, reason=reason)
         prepared.close()
         return None
 

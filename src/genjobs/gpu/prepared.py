@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -76,20 +77,34 @@ class PreparedProcess:
 
     async def wait(self) -> int:
         """Wait for its end."""
-        return await asyncio.to_thread(self._process.wait)
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[int] = loop.create_future()
 
-    def fits(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
-        """Whether it lives, and would have begun in the same way with these."""
-        changed = {
+        def tell(code: int) -> None:
+            if not ended.done():
+                ended.set_result(code)
+
+        def watch() -> None:
+            code = self._process.wait()
+            with contextlib.suppress(RuntimeError):  # the loop is gone
+                loop.call_soon_threadsafe(tell, code)
+
+        # Not one of the threads for short work: it lives as long as the process.
+        threading.Thread(target=watch, name="comfyui-wait", daemon=True).start()
+        return await ended
+
+    def unfit(self, command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+        """Return why it is not what these would start now, if it is not."""
+        if self._process.poll() is not None:
+            return "it has ended"
+        if self._command != list(command):
+            return "the command is another"
+        changed = sorted(
             name
             for name in {*self._told, *environment}
-            if self._told.get(name) != environment.get(name)
-        }
-        return (
-            self._process.poll() is None
-            and self._command == list(command)
-            and not any(name.startswith(_READ_AT_START) for name in changed)
+            if self._told.get(name) != environment.get(name) and name.startswith(_READ_AT_START)
         )
+        return f"read when it began, and changed: {', '.join(changed)}" if changed else None
 
     def wake(self, environment: Mapping[str, str]) -> bool:
         """Let it go on in this environment; False when it is gone."""
