@@ -122,23 +122,35 @@ int nvmlInitWithFlags(unsigned flags) { return note("nvmlInitWithFlags"); }
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize("driver", ["before the snapshot", "after the restore"])
 async def test_until_it_is_woken_nothing_of_the_driver_is_called(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str
 ) -> None:
-    called, source = tmp_path / "called", tmp_path / "driver.c"
-    source.write_text(DRIVER)
-    for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
-        command = ["cc", "-shared", "-fPIC", f'-DCALLED="{called}"', str(source)]
-        done = await asyncio.create_subprocess_exec(*command, "-o", str(tmp_path / name))
-        assert await done.wait() == 0
+    called = tmp_path / "called"
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    # As in a container with a GPU: what ComfyUI does before torch for one is done as well.
+    command = (settings.comfyui_command or "").replace(" --cpu", "")
+    settings = settings.model_copy(update={"comfyui_command": command})
+    if driver == "before the snapshot":
+        await make_driver(tmp_path, called)
     prepared = await asyncio.to_thread(prepare_engine, settings)
     assert prepared is not None
     try:
         assert not called.exists(), called.read_text()
+        if driver == "after the restore":
+            await make_driver(tmp_path, called)
         assert prepared.wake(settings.environment_of_comfyui())
         async with asyncio.timeout(60):
             while not called.exists():  # from now on it asks: the driver is the one it would call
                 await asyncio.sleep(0.1)
     finally:
         prepared.close()
+
+
+async def make_driver(folder: Path, called: Path) -> None:
+    source = folder / "driver.c"
+    source.write_text(DRIVER)
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
+        command = ["cc", "-shared", "-fPIC", f'-DCALLED="{called}"', str(source)]
+        done = await asyncio.create_subprocess_exec(*command, "-o", str(folder / name))
+        assert await done.wait() == 0
