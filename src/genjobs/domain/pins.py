@@ -107,6 +107,26 @@ class Stack:
     models: tuple[Model, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRead:
+    """What a registry says about an image."""
+
+    digest: str
+    #: None: the image does not say.
+    python: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRead:
+    """What a hub of models says about a file."""
+
+    revision: str
+    sha256: str
+    bytes: int
+    #: None: the repository's card names none.
+    licence: str | None
+
+
 #: A part that is read from one source at once.
 Part = BaseImage | Repository | Model
 
