@@ -124,7 +124,7 @@ def challenged(challenge: str) -> Spoil:
         (replaced(TOKENS, json={"token": "two\r\nlines"}), Unavailable),
         (challenged(""), Unavailable),
         (challenged('Basic realm="x"'), Unavailable),
-        (challenged('Bearer realm="https://[nonsense"'), Unavailable),
+        (challenged('Bearer realm="https://x:port/"'), Unavailable),
         (challenged('Bearer realm="http://tokens.example.com/token"'), Unavailable),
     ],
 )
