@@ -96,7 +96,18 @@ class ReadPins:
                 for inner, pinned, now in _pairs(part, found)
                 if pinned != now and not isinstance(now, Unresolved)
             ]
+            try:
+                await self._still_there(part, found)
+            except GenjobsError as exc:
+                failed[name] = exc
         return changes, failed
+
+    async def _still_there(self, part: Part, found: Part) -> None:
+        """Raise when an image whose tag moved on cannot be had by its digest any more."""
+        if isinstance(part, BaseImage) and isinstance(found, BaseImage):
+            pinned = resolved(part.digest)
+            if pinned not in {None, found.digest}:
+                await self.sources.image(part.name, str(pinned))
 
     async def _read(self, part: Part, *, newest: bool) -> Part:
         """Return the part as its source has it: at what is pinned of it, or at the newest."""

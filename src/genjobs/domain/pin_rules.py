@@ -34,8 +34,8 @@ _RULES: Final[dict[str, _Rule]] = {
         "an image's name without a tag",
     ),
     "BaseImage.tag": (
-        re.compile(r"(?!latest$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"),
-        "a tag, and not latest",
+        re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"),
+        "a tag",
     ),
     "BaseImage.digest": (re.compile(r"sha256:[0-9a-f]{64}"), "a digest: sha256: and 64 digits"),
     "BaseImage.python": (re.compile(r"3\.\d+\.\d+"), "an exact version such as 3.11.1"),
@@ -80,6 +80,7 @@ def _disagreements(stack: Stack) -> dict[str, str]:
         exact, series = base.python, str(stack.python)
         if not isinstance(exact, Unresolved) and not exact.startswith(f"{series}."):
             wrong[f"{name}.python"] = f"must be a Python {series}: packages are resolved for it"
+        # Which excludes latest as well.
         if not re.match(rf"{re.escape(series)}[.-]", base.tag):
             wrong[f"{name}.tag"] = f"must be of Python {series}: packages are resolved for it"
     for kind, names in {

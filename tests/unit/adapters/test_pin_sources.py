@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -137,6 +138,19 @@ async def test_registry_that_answers_wrongly_is_no_image(
     assert "of-everybody" not in raised.value.message
 
 
+async def test_registry_that_names_another_digest_than_its_content_has_is_refused(
+    places: Places, asker: Asker
+) -> None:
+    def spoil(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if "Docker-Content-Digest" in answer.headers:
+            answer.headers["Docker-Content-Digest"] = "sha256:" + "0" * 64
+        return answer
+
+    places.spoil = spoil
+    with pytest.raises(Unavailable, match="another content"):
+        await ImageRegistry(asker).read("python", "3.11")
+
+
 async def test_content_with_another_digest_than_asked_for_is_refused(
     places: Places, asker: Asker
 ) -> None:
@@ -204,6 +218,35 @@ async def test_answer_that_does_not_come_is_given_up(asker: Asker) -> None:
     slow = httpx.AsyncClient(transport=httpx.MockTransport(never))
     with pytest.raises(Unavailable, match="did not answer within"):
         await dataclasses.replace(asker, client=slow, seconds=0.05).get("https://a.example/")
+
+
+async def test_answer_that_drips_is_given_up_as_well() -> None:
+    hung_up = asyncio.Event()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        hung_up.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, httpx.AsyncClient(trust_env=False) as client:
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
+            await Asker(client, seconds=0.3).get(f"http://127.0.0.1:{port}/")
+        assert time.monotonic() - begun < 5
+        await asyncio.wait_for(hung_up.wait(), 5)
+
+
+async def test_server_that_is_not_there_is_unavailable(closed_port: int) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with pytest.raises(Unavailable, match="ConnectError"):
+            await Asker(client).get(f"http://127.0.0.1:{closed_port}/")
 
 
 def program(folder: Path, script: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from genjobs.domain.pin_file import read_pins, write_pins
 from genjobs.domain.pins import parts, unresolved
 from genjobs.gpu.stack import STACK
 from genjobs.testing import MemoryPinSources
-from tests.unit.application.test_read_pins import IMAGE, NEWER, TINY
-from tests.unit.application.test_read_pins import STACK as OPEN
-from tests.unit.application.test_read_pins import sources as sources  # a fixture
+from tests.pin_cases import IMAGE, NEWER, TINY, sources_of_all
+from tests.pin_cases import STACK as OPEN
 
-Reader = Callable[[], object]
+
+@pytest.fixture
+def sources() -> MemoryPinSources:
+    return sources_of_all()
 
 
 @pytest.fixture
