@@ -53,7 +53,7 @@ def read_pins(text: str) -> Stack:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise ConfigurationError(f"the pins are not valid TOML: {exc}") from None
     tables: dict[str, Any] = dict(document)
     for name, kind in _TABLES.items():

@@ -170,6 +170,7 @@ def test_written_file_reads_as_the_same_and_is_written_the_same(stack: Stack) ->
         (lambda text: "models = [1]\n" + text.partition("[[models]]")[0], r"models\[0\] of the"),
         (lambda text: text.replace('"python"', '"UNRESOLVED(x)"'), "must not be unresolved"),
         (lambda text: text + "=", "not valid TOML"),
+        (lambda text: text + "x = " + "[" * 100_000, "not valid TOML"),
     ],
 )
 def test_file_that_is_something_else_is_refused(change: Any, said: str) -> None:
