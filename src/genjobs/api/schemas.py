@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AwareDatetime,
@@ -37,6 +38,8 @@ from genjobs.domain.errors import MediaNotBase64
 from genjobs.domain.lifecycle import JobStatus
 from genjobs.domain.media import ACCEPTED_INPUTS
 from genjobs.domain.tenancy import USER_ID_PATTERN, Scope
+
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
 def told(**schema: Any) -> Callable[[dict[str, Any]], None]:
@@ -229,6 +232,14 @@ class JobListQuery(BaseModel):
     created_after: AwareDatetime | None
     created_before: AwareDatetime | None
     limit: int = Field(ge=1, le=limits.MAX_PAGE)
+
+    @field_validator("created_after", "created_before", mode="before")
+    @classmethod
+    def _is_written_out(cls, value: str | None) -> str | None:
+        # pydantic takes a number for seconds since 1970, too.
+        if value is not None and not _DATE.match(value):
+            raise ValueError("the time must be written as RFC 3339 says")
+        return value
 
     @field_validator("created_after", "created_before")
     @classmethod
