@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -55,6 +56,25 @@ def test_every_defence_names_tests_that_are_there() -> None:
         assert named, tests
         for name in named:
             assert (ROOT / "tests" / name).is_file(), name
+
+
+def test_every_row_of_the_audit_names_tests_that_are_there() -> None:
+    rows = [
+        line
+        for line in (ROOT / "docs" / "audit.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith(("| finding |", "| praised |"))
+    ]
+    assert len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+)\.py::([\w:]+)`", row)
+        assert named, row
+        for module, path in named:
+            found: object = importlib.import_module(module.replace("/", "."))
+            for name in path.split("::"):
+                found = getattr(found, name)
+            assert callable(found), path
+            marks = {mark.name for mark in getattr(found, "pytestmark", ())}
+            assert "slow" not in marks, f"{path} does not run with make test"
 
 
 def test_every_kind_of_input_and_member_of_an_entry_is_told() -> None:
