@@ -77,6 +77,20 @@ def test_every_row_of_the_audit_names_tests_that_are_there() -> None:
             assert "slow" not in marks, f"{path} does not run with make test"
 
 
+def _commands(document: str) -> list[str]:
+    """Return the blocks of commands and code, without their comments."""
+    blocks = re.findall(r"^```(?:console|bash|python)\n(.*?)^```", document, flags=re.M | re.S)
+    return [re.sub(r"(^|  )# .*$\n?", "", block, flags=re.M) for block in blocks]
+
+
+def test_portuguese_readme_has_the_commands_of_the_english_one() -> None:
+    english, portuguese = ((ROOT / name).read_text() for name in ("README.md", "README.pt-BR.md"))
+    assert len(_commands(english)) >= 6
+    assert _commands(portuguese) == _commands(english)
+    named = set(re.findall(r"<!-- (\w+) -->", english))
+    assert set(re.findall(r"<!-- (\w+) -->", portuguese)) == named
+
+
 def test_every_kind_of_input_and_member_of_an_entry_is_told() -> None:
     text = (ROOT / "docs" / "workflows.md").read_text()
     for word in {*InputKind, *_MEMBERS, "reviewed", "notes"}:
