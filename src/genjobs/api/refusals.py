@@ -14,6 +14,8 @@ from genjobs.domain.errors import Unavailable, default_message, leaves
 
 #: What a route may answer whatever it does, unless its signature says how long a body may be.
 ANYWHERE: Final = ("body_too_large",)
+#: What any request may be answered with before a route is found, or by our own fault.
+_ALWAYS: Final = ("malformed_http", "request_timeout", "headers_too_large", "internal_error")
 #: What every route with a credential may answer besides.
 GUARDED: Final = (*ANYWHERE, "unauthenticated", "scope_missing", "rate_limited", "unavailable")
 #: What a body of JSON may be refused for before it is understood.
@@ -43,7 +45,7 @@ def known_codes() -> dict[str, tuple[int, str, bool]]:
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return the documented responses of a route that may be refused with ``codes``."""
     known, by_status = known_codes(), dict[int, list[str]]()
-    for code in sorted({*codes, "internal_error"}):
+    for code in sorted({*codes, *_ALWAYS}):
         by_status.setdefault(known[code][0], []).append(code)
     return {status: _response(status, by_status[status]) for status in sorted(by_status)}
 
