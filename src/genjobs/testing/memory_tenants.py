@@ -146,7 +146,8 @@ class MemoryTenants:
         pairs = list(zip(whose, both, queued, names, strict=True))
         for of, limits, waiting, name in pairs:
             counts = self.counts(of)
-            ahead = 0.0 if counts.paced != _pace(name, limits) else _ahead(counts, job.created_at)
+            paced = counts.paced == _pace(name, limits)
+            ahead = _ahead(counts, limits, job.created_at) if paced else 0.0
             _judge(counts, limits, waiting, count, job.created_at, ahead)
         if not has_uploads:
             raise UnknownUpload(pointer="/media")
@@ -158,7 +159,8 @@ class MemoryTenants:
             counts.bytes += count
             if limits.submits_per_second is not None:
                 step = timedelta(seconds=1 / limits.submits_per_second)
-                counts.arrival = max(counts.arrival, job.created_at) + step
+                late = _ahead(counts, limits, job.created_at) == 0
+                counts.arrival = (job.created_at if late else counts.arrival) + step
         if job.plan is not None:
             self.plans_of_users[owner] = job.plan
         return run, retention, _allowance(self.counts(owner), both[1], job.created_at)
@@ -240,7 +242,7 @@ def _allowance(counts: Counts, limits: Limits, now: datetime) -> Allowance | Non
     if limits.submits_per_second is None or limits.submit_burst is None:
         return None
     window = limits.submit_burst / limits.submits_per_second
-    ahead = _ahead(counts, now)
+    ahead = _ahead(counts, limits, now)
     return Allowance(
         burst=limits.submit_burst,
         window_seconds=window,
@@ -253,5 +255,9 @@ def _pace(plan: str | None, limits: Limits) -> tuple[str | None, float | None, i
     return plan, limits.submits_per_second, limits.submit_burst
 
 
-def _ahead(counts: Counts, now: datetime) -> float:
-    return max(0.0, (counts.arrival - now).total_seconds())
+def _ahead(counts: Counts, limits: Limits, now: datetime) -> float:
+    ahead = max(0.0, (counts.arrival - now).total_seconds())
+    if limits.submits_per_second is None or limits.submit_burst is None:
+        return ahead
+    # Further than a burst nobody gets: the clock was set back.
+    return ahead if ahead <= limits.submit_burst / limits.submits_per_second + 60 else 0.0
