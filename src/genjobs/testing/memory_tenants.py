@@ -133,7 +133,12 @@ class MemoryTenants:
     def admit(
         self, job: NewJob, queued_of_tenant: int, queued_of_user: int, has_uploads: bool = True
     ) -> tuple[timedelta, timedelta, Allowance | None]:
-        """Judge and count a submit; return run time-out, retention and what is left of the rate."""
+        """
+        Judge and count a submit; return run time-out, retention and what is left of the rate.
+
+        Raises:
+            UnknownPlan, PlanLimit, LimitReached, UnknownUpload: it is refused, nothing is counted.
+        """
         owner = job.owner
         if job.plan is not None and job.plan not in self.rules(owner.tenant_id).plans:
             raise UnknownPlan(pointer="/plan")
@@ -166,7 +171,7 @@ class MemoryTenants:
         return run, retention, _allowance(self.counts(owner), both[1], job.created_at)
 
     def admit_upload(self, upload: Upload, unused_of_tenant: int, unused_of_user: int) -> None:
-        """Judge and count an upload."""
+        """Judge and count an upload; ``LimitReached`` when it is one too many."""
         owner, now = upload.owner, upload.created_at
         today, left = _day(now)
         for of, limits, unused in (
