@@ -99,14 +99,16 @@ def describe(app: FastAPI) -> None:
 
 
 def _complete(document: dict[str, Any]) -> None:
-    schemas = document["components"]["schemas"]
+    schemas, used = document["components"]["schemas"], str(document["paths"])
     for request in (JobCreate, TokenCreate, UploadCreate):
+        if f"/{request.__name__}'" not in used:
+            continue
         schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})
         schemas[request.__name__] = schema
     for answer in (JobOut, JobPageOut, UploadOut, TokenOut, UsageOut, ErasureOut):
-        # FastAPI takes nulls out of examples.
-        schemas[answer.__name__]["examples"] = answer.model_json_schema()["examples"]
+        if answer.__name__ in schemas:  # FastAPI takes nulls out of examples
+            schemas[answer.__name__]["examples"] = answer.model_json_schema()["examples"]
     problem = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["ProblemOut"] = problem

@@ -57,6 +57,7 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.pins import PinSources
 from genjobs.domain.ports.pool import (
     PoolControl,
     PoolLedger,
@@ -101,6 +102,7 @@ __all__ = [
     "MediaProbe",
     "Overview",
     "PictureSize",
+    "PinSources",
     "PoolControl",
     "PoolLedger",
     "Pruned",
