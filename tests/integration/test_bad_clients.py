@@ -256,6 +256,21 @@ async def test_idle_connection_is_closed() -> None:
             assert (await line.ends(3)).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("begin", ["0\r\n", "1"], ids=["trailers", "extension of a chunk"])
+@pytest.mark.parametrize(
+    "head", ["GET /livez HTTP/1.1\r\nHost: x\r\n", HEAD + JSON], ids=["unread", "awaited"]
+)
+async def test_endless_fields_after_the_head_are_not_kept(head: str, begin: str) -> None:
+    more = "X-More: " + "x" * 10_000 + "\r\n" if begin.startswith("0") else ";x=" + "x" * 10_000
+    async with served(GuardedProtocol) as place, place.line() as line:
+        await line.send(f"{head}Transfer-Encoding: chunked\r\n\r\n{begin}")
+        dripping = asyncio.create_task(line.drip(more, every=0, times=2_000))
+        await line.ends()  # long before any limit of time
+        await dripping
+        await place.has_no_job()
+        await place.serves_others()
+
+
 async def test_reader_that_stops_reading_is_let_go(place: Place) -> None:
     harness = place.harness
     harness.engine.script.outputs = {"big.bin": bytes(32_000_000)}

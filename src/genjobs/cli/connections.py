@@ -36,7 +36,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     #: From the connection, or the first byte of a further request, to the end of its head.
     head_seconds: ClassVar[float] = 15.0
-    #: Request line and fields together.
+    #: Request line and fields together; and what comes with a body and is none, at a stretch.
     max_head_bytes: ClassVar[int] = 64 * 1024
     #: How long bytes that we sent may stay without an acknowledgement, or find no room.
     unread_seconds: ClassVar[float] = 60.0
@@ -67,12 +67,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; refuse a head that grows too large before it has ended."""
-        if self._in_head:
-            if self._head_timer is None:  # a further request on this connection
-                self._await_head()
-            self._head_bytes += len(data)
+        if self._in_head and self._head_timer is None:  # a further request on this connection
+            self._await_head()
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.max_head_bytes:
+        # Beyond the head as well: the parser keeps a body's trailers, and nobody asks for them.
+        if self._head_bytes > self.max_head_bytes:
             self._refuse("headers_too_large")
 
     def on_headers_complete(self) -> None:
@@ -81,9 +81,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if size > self.max_head_bytes:
             self._too_large = True
             raise _TooLarge
-        self._in_head = False
+        self._in_head, self._head_bytes = False, 0
         self._forget_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count anew: how large a body may be is not decided here."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Await the next head, at the latest when uvicorn's limit for idle connections ends."""
