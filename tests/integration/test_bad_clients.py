@@ -271,6 +271,29 @@ async def test_endless_fields_after_the_head_are_not_kept(head: str, begin: str)
         await place.serves_others()
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_body_that_nobody_reads_holds_no_connection(place: Place, length: str) -> None:
+    drop = "1\r\nx\r\n" if "chunked" in length else "x"
+    async with place.line() as line:
+        await line.send(f"GET /livez HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n")
+        dripping = asyncio.create_task(line.drip(drop, every=0.05, times=60))
+        said = await line.ends(2)
+        assert said.startswith(b"HTTP/1.1 200")
+        assert said.count(b"HTTP/1.1") == 1
+        await dripping
+
+
+async def test_connection_is_idle_once_a_body_that_nobody_read_has_ended(place: Place) -> None:
+    async with place.line() as line:
+        await line.send("GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        await line.until(b'{"status":"ok"}')
+        await line.send("12345")
+        await line.send("GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        await line.until(b'{"status":"ok"}')
+        await line.send("12345")
+        assert await line.ends(2) == b""
+
+
 async def test_reader_that_stops_reading_is_let_go(place: Place) -> None:
     harness = place.harness
     harness.engine.script.outputs = {"big.bin": bytes(32_000_000)}

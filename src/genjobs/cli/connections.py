@@ -34,7 +34,8 @@ class GuardedProtocol(HttpToolsProtocol):
     closed. A connection on which nothing was sent at all is closed without a word.
     """
 
-    #: From the connection, or the first byte of a further request, to the end of its head.
+    #: From the connection, or the first byte of a further request, to the end of its head; and from
+    #: an answer to the end of its request's body, which nobody reads any more.
     head_seconds: ClassVar[float] = 15.0
     #: Request line and fields together; and what comes with a body and is none, at a stretch.
     max_head_bytes: ClassVar[int] = 64 * 1024
@@ -94,6 +95,15 @@ class GuardedProtocol(HttpToolsProtocol):
         """Await the next head, at the latest when uvicorn's limit for idle connections ends."""
         super().on_message_complete()
         self._in_head, self._head_bytes = True, 0
+        if self._head_timer is not None:  # that limit began with the answer, and is over
+            self._forget_timer()
+            self._await_head()
+
+    def on_response_complete(self) -> None:
+        """Let the rest of a body come that was answered before its end, but not for ever."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self._in_head and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(self.head_seconds, self._out_of_time)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what uvicorn cannot read."""
@@ -110,7 +120,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _out_of_time(self) -> None:
         self._head_timer = None
-        if self._head_bytes:
+        if self._in_head and self._head_bytes:
             self._refuse("request_timeout")
         else:
             self.transport.close()
