@@ -294,6 +294,23 @@ async def test_connection_is_idle_once_a_body_that_nobody_read_has_ended(place: 
         assert await line.ends(2) == b""
 
 
+async def test_requests_that_wait_for_their_turn_are_few(place: Place) -> None:
+    get, most = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", 0
+    async with place.line() as line:
+        await line.send(get * GuardedProtocol.max_waiting)
+        for _ in range(GuardedProtocol.max_waiting):
+            await line.until(b'{"status":"ok"}')
+        dripping = asyncio.create_task(line.drip(get * 500, every=0, times=100))
+        reading = asyncio.create_task(line.ends())
+        while not reading.done():
+            lines = place.server.server_state.connections
+            most = max([most, *(len(connection.pipeline) for connection in lines)])
+            await asyncio.sleep(0)
+        await asyncio.gather(dripping, reading)
+    assert most <= GuardedProtocol.max_waiting
+    await place.serves_others()
+
+
 async def test_reader_that_stops_reading_is_let_go(place: Place) -> None:
     harness = place.harness
     harness.engine.script.outputs = {"big.bin": bytes(32_000_000)}
@@ -347,4 +364,5 @@ def test_what_is_served_has_these_bounds() -> None:
     config = server_config(create_app(lambda: None, version="0"), Settings())  # type: ignore[arg-type,return-value]
     assert config.http is GuardedProtocol
     assert (GuardedProtocol.head_seconds, GuardedProtocol.max_head_bytes) == (15.0, 65_536)
+    assert GuardedProtocol.max_waiting == 16
     assert config.timeout_keep_alive == 5

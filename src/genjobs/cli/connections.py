@@ -22,8 +22,8 @@ from genjobs.api.context import set_request_id
 _PROBES: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
-class _TooLarge(Exception):
-    """The head is larger than allowed."""
+class _Beyond(Exception):
+    """The head is larger than allowed, or too many of them wait."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -39,6 +39,8 @@ class GuardedProtocol(HttpToolsProtocol):
     head_seconds: ClassVar[float] = 15.0
     #: Request line and fields together; and what comes with a body and is none, at a stretch.
     max_head_bytes: ClassVar[int] = 64 * 1024
+    #: Requests of a connection whose turn has not come, as they wait for the answer before theirs.
+    max_waiting: ClassVar[int] = 16
     #: How long bytes that we sent may stay without an acknowledgement, or find no room.
     unread_seconds: ClassVar[float] = 60.0
 
@@ -77,11 +79,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse("headers_too_large")
 
     def on_headers_complete(self) -> None:
-        """Serve the request, unless its head is too large."""
+        """Serve the request, unless its head is too large or too many are before it."""
+        # uvicorn reads on with each answer, and one read may bring thousands of requests.
+        if len(self.pipeline) >= self.max_waiting:
+            raise _Beyond
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.max_head_bytes:
             self._too_large = True
-            raise _TooLarge
+            raise _Beyond
         self._in_head, self._head_bytes = False, 0
         self._forget_timer()
         super().on_headers_complete()
