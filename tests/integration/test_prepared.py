@@ -202,6 +202,15 @@ async def test_prepared_process_that_cannot_be_used_is_replaced(site: Site, way:
     assert not alive(prepared.pid)
 
 
+async def test_whoever_waits_for_one_that_never_answers_gets_another(site: Site) -> None:
+    prepared = site.prepare("heavy")
+    assert prepared is not None
+    os.kill(prepared.pid, signal.SIGSTOP)
+    care = Care(start=timedelta(seconds=5), ask=CARE.ask, backoff=CARE.backoff)
+    async with site.process(prepared, care=care) as process:  # which is ready
+        assert (process.life, process.prepared) == (2, False)
+
+
 async def test_worker_that_never_wakes_it_leaves_nothing(site: Site) -> None:
     prepared = site.prepare()
     assert prepared is not None

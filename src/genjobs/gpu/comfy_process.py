@@ -31,7 +31,8 @@ _log = structlog.get_logger(__name__)
 class Care:
     """How long to wait for what."""
 
-    #: From starting the process until it answers; a first start compiles and loads much.
+    #: From starting the process until it answers; a first start compiles and loads much. One that
+    #: was prepared has the most of it behind it, and half of this.
     start: timedelta = timedelta(minutes=5)
     #: Between two questions whether it answers, while it starts.
     ask_starting: timedelta = timedelta(milliseconds=100)
@@ -124,8 +125,11 @@ class ComfyProcess:
 
     async def ready(self) -> None:
         """See the port."""
+        limit = self._care.start
+        if self._prepared is not None or self._from_prepared:
+            limit += self._care.start / 2  # the next one must have its time if that is in vain
         try:
-            async with asyncio.timeout(self._care.start.total_seconds()):
+            async with asyncio.timeout(limit.total_seconds()):
                 await self._answering.wait()
         except TimeoutError:
             raise EngineFailed("ComfyUI does not start.") from None
@@ -192,6 +196,7 @@ class ComfyProcess:
         """Ask whether the process answers, and kill it when it does not for too long."""
         now = asyncio.get_running_loop().time
         heard_at, began = now(), now()
+        start = self._care.start / 2 if self._from_prepared else self._care.start
         while True:
             try:
                 await self._check()
@@ -201,7 +206,7 @@ class ComfyProcess:
                     self._answering.set()
             except EngineFailed:
                 answering = self._answering.is_set()
-                limit = self._care.deaf if answering else self._care.start
+                limit = self._care.deaf if answering else start
                 if now() - heard_at > limit.total_seconds():
                     _log.error("comfyui.deaf", life=self._life, started=answering)
                     self._kill()
