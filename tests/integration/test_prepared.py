@@ -31,6 +31,20 @@ TOLD = {"PATH": os.environ["PATH"], "NVIDIA_VISIBLE_DEVICES": "none", "GONE": "l
 #: Of the worker, and of nobody else.
 SECRET = "hunter2-" + "0123456789abcdef" * 2
 
+#: Before a script's own start: a process that is out of reach of whoever kills the script's group.
+LEAVING = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        with open(os.path.join(os.path.dirname(sys.argv[1]), "left"), "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep(0.2)
+"""
+
 
 class Site:
     """The stand-in in a folder, and what is begun there."""
@@ -272,3 +286,25 @@ async def test_it_is_confined_as_any_other(site: Site) -> None:
     assert "NoNewPrivs:\t1" in status
     async with site.process(prepared, confinement=confinement):
         assert site.told()["user"] == confinement.user
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process a user")
+@pytest.mark.parametrize("way", ["woken", "not at the gate", "never woken"])
+async def test_what_it_left_behind_before_it_waited_ends_with_it(site: Site, way: str) -> None:
+    """What nodes run before the gate may go to a session of its own, with no parent."""
+    confinement = Confinement.of("games")
+    site.command[0] = "/usr/bin/python3"
+    os.chown(site.report.parent, confinement.user, confinement.group)
+    main = site.folder / "main.py"
+    main.write_text(LEAVING + main.read_text())
+    if way == "not at the gate":
+        site.command.append("--no-gate")
+    prepared = site.prepare(confinement=confinement, limit=timedelta(seconds=3))
+    left = int((site.report.parent / "left").read_text())
+    if way == "not at the gate":
+        assert prepared is None
+    else:
+        assert alive(left)
+        async with site.process(prepared, confinement=confinement, ready=way == "woken"):
+            pass
+    assert not alive(left)

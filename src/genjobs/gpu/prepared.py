@@ -50,6 +50,8 @@ PRELOADED: Final = (
 _READ_AT_START: Final = ("LD_", "PYTHON", "PYTORCH_", "LANG", "LC_")
 #: What a pipe takes without anybody reading, so that nobody waits for a process that is stopped.
 _MOST_PIPED_BYTES: Final = 60_000
+#: How long its end of that pipe may stay open once it has said what it has to say.
+_LETTING_GO_SECONDS: Final = 1.0
 _LAUNCHER: Final = Path(comfy_launcher.__file__)
 
 _log = structlog.get_logger(__name__)
@@ -59,11 +61,16 @@ class PreparedProcess:
     """A process that waits to be told to go on; its end can be awaited like that of any other."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], command: Sequence[str], told: Mapping[str, str]
+        self,
+        process: subprocess.Popen[bytes],
+        command: Sequence[str],
+        told: Mapping[str, str],
+        confinement: Confinement | None = None,
     ) -> None:
         self._process = process
         self._command = list(command)
         self._told = dict(told)
+        self._confinement = confinement
 
     @property
     def pid(self) -> int:
@@ -124,10 +131,12 @@ class PreparedProcess:
         return True
 
     def close(self) -> None:
-        """End it, and wait until it is gone."""
+        """End it, and what it left behind, and wait until it is gone."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        if self._confinement is not None:
+            self._confinement.kill_all()
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None  # noqa: S101
             self._process.stdin.close()
@@ -155,6 +164,9 @@ def prepare(
         raise ConfigurationError("comfyui_snapshot needs a comfyui_command like `python main.py`")
     launched = [command[0], "-c", _LAUNCHER.read_text()]
     heard, said = os.pipe()
+    if confinement is not None:
+        # Nodes run code before the gate: what they leave behind must be found, as it is later on.
+        confinement.adopt_orphans(True)
     try:
         with open_log(log) as words:
             process = subprocess.Popen(  # noqa: S603  (the operator's command)
@@ -175,7 +187,7 @@ def prepare(
         return None
     finally:
         os.close(said)
-    prepared = PreparedProcess(process, command, environment)
+    prepared = PreparedProcess(process, command, environment, confinement)
     try:
         report = _report(heard, limit)
     finally:
@@ -190,17 +202,21 @@ def prepare(
 
 
 def _report(heard: int, limit: timedelta) -> dict[str, object] | None:
-    """Return what the process says; None when it ends, is silent, or talks of something else."""
+    """Return the line it says; None when it ends, is silent, or talks of something else."""
     until = time.monotonic() + limit.total_seconds()
     text = b""
     while len(text) < _MOST_PIPED_BYTES:
         ready, _, _ = select.select([heard], [], [], max(0.0, until - time.monotonic()))
         if not ready:
-            return None
+            break
         part = os.read(heard, 4096)
         if not part:  # it has said all and let go of this
             break
         text += part
+        if text.endswith(b"\n"):  # a process that it has forked may never let go
+            until = min(until, time.monotonic() + _LETTING_GO_SECONDS)
+    if not text.endswith(b"\n"):
+        return None
     try:
         found = json.loads(text)
     except ValueError:
