@@ -9,6 +9,7 @@ from fastapi import Request
 
 from genjobs.api.throttle import Throttle
 from genjobs.application.genjobs import Genjobs, Reads
+from genjobs.application.readiness import Readiness
 from genjobs.domain.ports import Clock, SignedFiles
 
 _request_id: ContextVar[str] = ContextVar("genjobs_request_id", default="")
@@ -21,6 +22,8 @@ class ReaderContext:
     genjobs: Reads
     clock: Clock
     throttle: Throttle
+    #: Asked by whoever likes.
+    ready: Readiness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

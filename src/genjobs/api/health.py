@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from genjobs.api.context import reader_of
 from genjobs.api.refusals import ANYWHERE, refusals
-from genjobs.domain.errors import Unavailable
 
 router = APIRouter(tags=["health"])
-
-_LIMIT: Final = 5.0  # seconds: an orchestrator's probe gives up soon after
 
 
 @router.get(
@@ -37,9 +31,5 @@ async def live() -> dict[str, str]:
 )
 async def ready(request: Request) -> dict[str, str] | Response:
     """Check the database's revision and the artifact store."""
-    try:
-        async with asyncio.timeout(_LIMIT):
-            await reader_of(request).genjobs.check()
-    except TimeoutError:
-        raise Unavailable from None
+    await reader_of(request).ready()
     return {"status": "ok"}

@@ -24,6 +24,7 @@ from genjobs.application.ingest import IngestMedia
 from genjobs.application.ingesting import Ingester
 from genjobs.application.mint_token import MintToken
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
+from genjobs.application.readiness import Readiness
 from genjobs.application.submit import SubmitJob
 from genjobs.application.supervise import Supervise
 from genjobs.application.uploaded_media import FindUploads
@@ -165,10 +166,11 @@ async def build_context(adapters: Adapters) -> ApiContext:
     from genjobs.api.context import ApiContext
     from genjobs.api.throttle import Throttle
 
-    settings = adapters.settings
+    settings, genjobs = adapters.settings, await build_genjobs(adapters)
     return ApiContext(
-        genjobs=await build_genjobs(adapters),
+        genjobs=genjobs,
         clock=adapters.clock(),
+        ready=Readiness(genjobs.check, adapters.clock()),
         throttle=Throttle(
             clock=adapters.clock(),
             keys=rate_of(settings.requests_per_second),

@@ -8,6 +8,7 @@ from genjobs.application.authenticate import Authenticate
 from genjobs.application.end_users import EndUsersOnly
 from genjobs.application.genjobs import Reads
 from genjobs.application.query import GetJob, GetOutput, LinkSigner, ListJobs
+from genjobs.application.readiness import Readiness
 from genjobs.bootstrap.adapters import Adapters
 from genjobs.domain.rates import Rate
 
@@ -24,24 +25,26 @@ async def build_reader_context(adapters: Adapters) -> ReaderContext:
     signer = LinkSigner(artifacts=artifacts, clock=clock, life=adapters.settings.link_life())
     get_job = GetJob(jobs=jobs, signer=signer)
     rate = rate_of(adapters.settings.user_requests_per_second)
-    return ReaderContext(
-        genjobs=Reads(
-            get_job=get_job,
-            get_output=GetOutput(get_job=get_job),
-            list_jobs=ListJobs(jobs=jobs, signer=signer),
-            # When keys were used is not noted here: none is taken, and reads write nothing.
-            authenticator=EndUsersOnly(
-                Authenticate(
-                    keys=await adapters.keys(),
-                    tenants=await adapters.tenants(),
-                    codec=adapters.token_reader(),
-                    clock=clock,
-                )
-            ),
-            jobs=jobs,
-            artifacts=artifacts,
+    reads = Reads(
+        get_job=get_job,
+        get_output=GetOutput(get_job=get_job),
+        list_jobs=ListJobs(jobs=jobs, signer=signer),
+        # When keys were used is not noted here: none is taken, and reads write nothing.
+        authenticator=EndUsersOnly(
+            Authenticate(
+                keys=await adapters.keys(),
+                tenants=await adapters.tenants(),
+                codec=adapters.token_reader(),
+                clock=clock,
+            )
         ),
+        jobs=jobs,
+        artifacts=artifacts,
+    )
+    return ReaderContext(
+        genjobs=reads,
         clock=clock,
+        ready=Readiness(reads.check, clock),
         throttle=Throttle(clock=clock, keys=rate, end_users=rate),
     )
 

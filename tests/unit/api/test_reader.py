@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -174,3 +175,25 @@ async def test_pages_of_named_origins_may_read_and_nothing_more() -> None:
                 headers = {**asked, "Access-Control-Request-Method": method}
                 answer = await http.options("/v1/jobs", headers=headers)
                 assert answer.status_code == status, method
+
+
+@pytest.mark.parametrize("which", ["api", "reader"])
+async def test_whoever_holds_nothing_does_not_ask_the_store_as_often_as_they_like(
+    site: Site, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, check = 0, site.harness.artifacts.check
+
+    async def counted() -> None:
+        nonlocal asked
+        asked += 1
+        await check()
+
+    monkeypatch.setattr(site.harness.artifacts, "check", counted)
+    app = site.harness.api if which == "api" else site.harness.reader
+    async with site.client(app) as nobody:
+        for _ in range(20):
+            assert (await nobody.get("/readyz")).status_code == 200
+        assert asked == 1
+        site.harness.artifacts.available = False
+        site.harness.clock.advance(timedelta(seconds=1))
+        assert (await nobody.get("/readyz")).status_code == 503
