@@ -205,7 +205,7 @@ async def test_prepared_process_that_cannot_be_used_is_replaced(site: Site, way:
             site.command.append("--other")
         case "stopped":
             os.kill(prepared.pid, signal.SIGSTOP)
-    hasty = Care(start=timedelta(seconds=2), ask=CARE.ask, backoff=CARE.backoff)
+    hasty = Care(start=timedelta(seconds=5), ask=CARE.ask, backoff=CARE.backoff)
     async with site.process(prepared, environment, ready=False, care=hasty) as process:
         async with asyncio.timeout(30):
             while process.pid in {None, prepared.pid} or not site.report.exists():
