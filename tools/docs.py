@@ -22,7 +22,7 @@ from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.deployment import DeploymentSettings
 from genjobs.settings.keeping import KeepingSettings
-from tools import limit_docs, workflow_docs
+from tools import doctor_docs, limit_docs, workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _NOTE: Final = "<!-- Drawn from the code by `make docs`; do not edit. -->\n"
@@ -193,6 +193,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
         {"types": workflow_docs.accepted_types, "limits": workflow_docs.media_limits},
     ),
     "docs/operations.md": lambda: _with_drawn("docs/operations.md", {"limits": limit_docs.limits}),
+    "docs/doctor.md": lambda: _with_drawn("docs/doctor.md", {"fixes": doctor_docs.fixes}),
     ".env.example": environment,
 }
 

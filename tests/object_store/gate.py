@@ -45,6 +45,10 @@ class Fault(StrEnum):
     TRICKLE = "trickle"
     #: Nothing is wrong but that it takes a moment.
     SLOW = "slow"
+    #: 403 AccessDenied, as for a token that may not do this.
+    DENY = "deny"
+    #: It is done without a look at the signature, as in a bucket that is open to all.
+    TRUST = "trust"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +173,10 @@ class Gate:
             refused = 503, "SlowDown"
         if fault is Fault.FALSE_SUCCESS:
             refused = 200, "InternalError"
+        if fault is Fault.DENY:
+            refused = 403, "AccessDenied"
+        if fault is Fault.TRUST:
+            refused = None
         if refused is not None:
             writer.write(_error(*refused, head=method == "HEAD"))
             await writer.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -11,19 +12,29 @@ from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Settings
 
 
-def load_settings() -> Settings:
-    """Read the settings; ``ConfigurationError`` names each one that is wrong, never its value."""
+def load_settings(**given: Any) -> Settings:
+    """
+    Read the settings; ``given`` ones go before the environment.
+
+    Raises:
+        ConfigurationError: names each one that is wrong, never its value.
+    """
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as exc:
-        wrong = "; ".join(
-            f"{'GENJOBS_' + str(item['loc'][0]).upper() if item['loc'] else 'settings'}: "
-            f"{item['msg']}"
-            for item in exc.errors(include_url=False, include_input=False, include_context=False)
-        )
-        raise ConfigurationError(wrong) from None
+        raise wrong_settings("GENJOBS_", exc) from None
     except SettingsError as exc:  # a list that is not JSON; it names the field, not the value
         raise ConfigurationError(str(exc)) from None
+
+
+def wrong_settings(prefix: str, exc: ValidationError) -> ConfigurationError:
+    """Return what is wrong, by the names that settings have in the environment."""
+    return ConfigurationError(
+        "; ".join(
+            f"{prefix + str(item['loc'][0]).upper() if item['loc'] else 'settings'}: {item['msg']}"
+            for item in exc.errors(include_url=False, include_input=False, include_context=False)
+        )
+    )
 
 
 def version() -> str:

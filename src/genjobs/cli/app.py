@@ -124,6 +124,38 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
+def doctor(
+    deployment: Annotated[
+        bool, typer.Option(help="With the settings that containers at Modal have")
+    ] = False,
+    before_deploy: Annotated[
+        bool, typer.Option(help="The same, and what deploying makes or mends only warns")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Look at settings, database, store, Modal and ComfyUI, and say how to mend what is wrong.
+
+    Exits with 1 when something does not work. Nothing is changed: a small file is put into the
+    store and removed again.
+    """
+    from genjobs.application.diagnose import has_failed
+    from genjobs.cli import diagnosing
+
+    found = run(
+        diagnosing.examine(deployment=deployment or before_deploy, before_deploying=before_deploy)
+    )
+    if as_json:
+        print_json(diagnosing.as_json(found))
+    else:
+        for line in diagnosing.lines(found):
+            typer.echo(line)
+        typer.echo(diagnosing.summary(found), err=True)
+    if has_failed(found):
+        sys.exit(1)
+
+
+@app.command()
 def capacity(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell; change nothing")] = False,
     as_json: Json = False,

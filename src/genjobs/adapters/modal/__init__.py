@@ -9,13 +9,16 @@ from __future__ import annotations
 from genjobs.adapters.modal.caller import ModalCaller
 from genjobs.adapters.modal.container import ModalRetirement, own_call_id
 from genjobs.adapters.modal.control import ModalWorkerControl
+from genjobs.adapters.modal.examination import ModalExaminer, has_token
 from genjobs.adapters.modal.place import ModalPlace, parse_place
 
 __all__ = [
     "ModalCaller",
+    "ModalExaminer",
     "ModalPlace",
     "ModalRetirement",
     "ModalWorkerControl",
+    "has_token",
     "own_call_id",
     "parse_place",
 ]

@@ -1,0 +1,50 @@
+"""A control plane that has only what somebody made, and says so of what is looked up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpclib
+from modal_proto import api_pb2
+
+from tests.deploy.plane import Plane
+
+_MAKE = api_pb2.OBJECT_CREATION_TYPE_CREATE_IF_MISSING
+
+
+class StrictPlane(Plane):
+    """Has only what was made, and says so of what is looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Keys of secrets that somebody made.
+        self.made: dict[str, set[str]] = {}
+        self.made_volumes: set[str] = set()
+        #: Seconds before a secret is told of.
+        self.slow = 0.0
+
+    async def AppGetOrCreate(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        if self.published is None or asked.app_name != self.published.name:
+            raise grpclib.GRPCError(grpclib.Status.NOT_FOUND, "no such app")
+        await stream.send_message(api_pb2.AppGetOrCreateResponse(app_id="ap-1"))
+
+    async def SecretGetOrCreate(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        await asyncio.sleep(self.slow)
+        keys = self.made.get(asked.deployment_name)
+        if keys is None or not keys >= set(asked.required_keys):
+            raise grpclib.GRPCError(grpclib.Status.NOT_FOUND, "no such secret, or a key is missing")
+        await stream.send_message(api_pb2.SecretGetOrCreateResponse(secret_id="st-1"))
+
+    async def VolumeGetOrCreate(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        assert asked.object_creation_type != _MAKE  # an examination makes nothing
+        if asked.deployment_name not in self.made_volumes:
+            raise grpclib.GRPCError(grpclib.Status.NOT_FOUND, "no such volume")
+        await stream.send_message(
+            api_pb2.VolumeGetOrCreateResponse(
+                volume_id="vo-1", metadata=api_pb2.VolumeMetadata(name=asked.deployment_name)
+            )
+        )
