@@ -22,6 +22,7 @@ from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.deployment import DeploymentSettings
 from genjobs.settings.keeping import KeepingSettings
+from genjobs.settings.smoke import SmokeSettings
 from tools import doctor_docs, limit_docs, workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -142,6 +143,8 @@ def environment() -> str:
     lines += _of(Settings, sorted(Settings.model_fields, key=inherited.__contains__))
     lines += ["", "", "# Of a deployment at Modal; read when it is deployed."]
     lines += _of(DeploymentSettings, DeploymentSettings.model_fields)
+    lines += ["", "", "# Of `genjobs smoke`, which sends one job to a deployment."]
+    lines += _of(SmokeSettings, SmokeSettings.model_fields)
     return "\n".join(lines) + "\n"
 
 

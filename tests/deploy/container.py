@@ -43,6 +43,7 @@ def arguments(served: Served, name: str) -> api_pb2.ContainerArguments:
         function_def=function,
         app_layout=layout,
         environment_name="main",
+        checkpoint_id="ch-1" if function.is_checkpointing_function else "",
     )
 
 

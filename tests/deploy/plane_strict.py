@@ -23,6 +23,8 @@ class StrictPlane(Plane):
         self.made_volumes: set[str] = set()
         #: Seconds before a secret is told of.
         self.slow = 0.0
+        #: Lines of the app's log.
+        self.log: list[str] = []
 
     async def AppGetOrCreate(self, stream: Any) -> None:
         asked = await stream.recv_message()
@@ -48,3 +50,22 @@ class StrictPlane(Plane):
                 volume_id="vo-1", metadata=api_pb2.VolumeMetadata(name=asked.deployment_name)
             )
         )
+
+    async def AppCountLogs(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        bucket = api_pb2.AppCountLogsResponse.LogBucket(
+            bucket_start_at=asked.since, stdout_logs=len(self._lines(asked.search_text))
+        )
+        await stream.send_message(api_pb2.AppCountLogsResponse(buckets=[bucket]))
+
+    async def AppFetchLogs(self, stream: Any) -> None:
+        asked = await stream.recv_message()
+        items = [
+            api_pb2.TaskLogs(data=line + "\n", timestamp=asked.since.ToNanoseconds() / 1e9)
+            for line in self._lines(asked.search_text)
+        ]
+        batch = api_pb2.TaskLogsBatch(task_id="ta-1", items=items)
+        await stream.send_message(api_pb2.AppFetchLogsResponse(batches=[batch] if items else []))
+
+    def _lines(self, text: str) -> list[str]:
+        return [line for line in self.log if text in line]

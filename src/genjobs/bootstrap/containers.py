@@ -8,10 +8,13 @@ these is in ``deploy/``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from genjobs import bootstrap
 from genjobs.domain.errors import ConfigurationError
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 #: How long a run takes that a scheduler starts each minute; the rest is for starting the next.
 A_MINUTE: Final = timedelta(seconds=55)
 
+_log = structlog.get_logger(__name__)
+
 
 def api() -> FastAPI:
     """Return the API; its lifespan opens the pools."""
@@ -33,8 +38,13 @@ def api() -> FastAPI:
 
 @asynccontextmanager
 async def worker() -> AsyncIterator[PushedWorker]:
-    """Hold a worker that is called, its engine ready."""
-    async with bootstrap.open_pushed_worker(_settings()) as opened:
+    """Hold a worker that is called, its engine ready; its log says how long that took."""
+    from genjobs.adapters.modal import READY, container, is_restored
+
+    begun, settings = time.monotonic(), _settings()
+    async with bootstrap.open_pushed_worker(settings) as opened:
+        took = round(time.monotonic() - begun, 2)
+        _log.info(READY, container=container(), restored=is_restored(), ready_seconds=took)
         yield opened
 
 

@@ -156,6 +156,25 @@ def doctor(
 
 
 @app.command()
+def smoke(as_json: Json = False) -> None:
+    """
+    Run one job through the public API of a deployment, by GENJOBS_SMOKE_* of the environment.
+
+    Shows what a cold start cost, whether the worker came from a snapshot, and what rendering took.
+    Exits with 1 when the job was not done.
+    """
+    from genjobs.cli import deployed
+
+    shown, failed = run(deployed.smoke_and_tell())
+    if as_json:
+        print_json(shown)
+    else:
+        print_fields({name.replace("_", " "): value for name, value in shown.items()})
+    if failed:
+        sys.exit(1)
+
+
+@app.command()
 def capacity(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell; change nothing")] = False,
     as_json: Json = False,

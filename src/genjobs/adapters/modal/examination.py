@@ -57,6 +57,18 @@ class ModalExaminer:
         )
         return getattr(settings, "image_builder_version", None)
 
+    async def web_url(self, app: str, name: str) -> str | None:
+        """Return the address of a web function, None when it has none or is not deployed."""
+
+        async def asked() -> str | None:
+            try:
+                function = modal.Function.from_name(app, name, client=self._client)
+                return await function.get_web_url.aio()
+            except vendor.NotFoundError:
+                return None
+
+        return await bounded(asked(), self._limit)
+
     async def _found(self, request: Awaitable[object]) -> bool:
         async def asked() -> bool:
             try:
