@@ -19,8 +19,6 @@ FIXES_BY_PART: Final[Mapping[str, Mapping[str, str]]] = {
         "embedded parts and powerful database roles.",
         "no_token_keys": "Set GENJOBS_TOKEN_KEYS to a JSON list with a secret of at least 32 "
         "characters, the same for every API process.",
-        "deadlines_too_long": "Take the deadlines out of the secrets, or deploy with shorter ones: "
-        "Modal ends a call after a time that follows from the defaults.",
         "pins_unresolved": "Fill in the pins that are named in src/genjobs/gpu/stack.py; an image "
         "with an unresolved pin does not build.",
     },

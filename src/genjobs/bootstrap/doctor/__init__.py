@@ -54,7 +54,7 @@ async def open_doctor(
     async with AsyncExitStack() as stack:
         adapters = Adapters(settings, stack)
         yield [
-            settings_check(adapters, deployment),
+            settings_check(adapters),
             *database_checks(adapters, deployment),
             *store_checks(adapters),
             *platform_checks(settings, deployment, before_deploying=before_deploying),

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 from genjobs.application.diagnose import Check
 from genjobs.bootstrap.adapters import Adapters
-from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.diagnosis import Finding, failed, ok, warning
 from genjobs.settings import Environment
-from genjobs.settings.deployment import DeploymentSettings
 
 _NAME = "settings"
 
 
-def settings_check(adapters: Adapters, deployment: DeploymentSettings) -> Check:
+def settings_check(adapters: Adapters) -> Check:
     """Return the check; what adapters refuse is a ``ConfigurationError``, and told as such."""
 
     async def look() -> Sequence[Finding]:
@@ -33,10 +31,6 @@ def settings_check(adapters: Adapters, deployment: DeploymentSettings) -> Check:
             from genjobs.adapters.modal import parse_place
 
             parse_place(settings.dispatch_url)
-            mine = deployment.call_seconds(settings.deadlines())
-            if mine > (theirs := deployment.call_seconds(Deadlines())):
-                shown = f"an attempt may take {mine} s, a call at Modal {theirs} s"
-                found.append(failed(_NAME, "deadlines_too_long", shown))
         return found or [ok(_NAME, f"{settings.env.value}, and they fit together")]
 
     return Check(name=_NAME, look=look)
