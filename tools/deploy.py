@@ -64,13 +64,11 @@ def deploy(run: Runner, deployment: DeploymentSettings, *, key: bool, owner: boo
     if looked.code != 0 or findings is None:
         return _stopped("doctor", "nothing was changed")
 
-    containers = {name: value or "" for name, value in deployment.environment().items()}
+    migrate = [*modal, "run", f"{APP}::migrate"]  # the secret at Modal has the owner's URL
     if owner:
-        migrate, told = [*genjobs, "db", "upgrade"], containers
-    else:  # the secret at Modal has it
-        migrate, told = [*modal, "run", f"{APP}::migrate"], {}
+        migrate = [*genjobs, "db", "upgrade", "--deployment"]
     builder = {"MODAL_IMAGE_BUILDER_VERSION": written(STACK.image_builder)}
-    if run("migrate", migrate, told | builder, False).code != 0:
+    if run("migrate", migrate, builder, False).code != 0:
         return _stopped("migrate", "the version that runs goes on; see what the migration said")
     if run("deploy", [*modal, "deploy", APP], builder, False).code != 0:
         return _stopped("deploy", "the version that runs goes on, on the newer schema")

@@ -49,7 +49,7 @@ def ready(container: str, *, restored: bool | None, seconds: float) -> str:
     return json.dumps(told | {"event": READY, "level": "info"})
 
 
-async def test_job_is_sent_and_what_became_of_it_told(
+async def test_served_api_is_looked_at_and_does_a_job(
     open_folder: Path, strict: tuple[Served, StrictPlane]
 ) -> None:
     served, plane = strict
@@ -76,6 +76,15 @@ async def test_job_is_sent_and_what_became_of_it_told(
         assert (told["snapshot"], told["container_ready_seconds"]) == ("restored", 3.25)
         assert told["rollback"] == "modal app rollback genjobs"
         assert isinstance(told["render_seconds"], float)
+
+        # The doctor beside it finds all in order, and leaves it as it was.
+        async with running(open_folder, "doctor", "--json") as doctor:
+            assert await doctor.ends(60) == 0, doctor.out
+        found = {item["check"]: item["code"] for item in json.loads(doctor.out)}
+        assert found.keys() >= {"database.api", "database.revision", "store.delete", "comfyui"}
+        assert {code for code in found.values() if code} == {"not_production"}
+        assert not any("0000d0c7" in str(path) for path in open_folder.rglob("*") if path.is_file())
+        assert KEY not in doctor.out + "".join(doctor.lines)
 
         # Without a token for Modal nobody can tell; and a refused key is told as such.
         code, told = await smoke(GENJOBS_SMOKE_KEY=f"{KEY[:-1]}x")

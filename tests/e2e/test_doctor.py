@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import KEY, running, servers_of
+from tests.e2e.processes import running
 from tests.postgres import Database
 
 pytestmark = pytest.mark.e2e
@@ -16,22 +16,6 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def data(open_folder: Path) -> Path:
     return open_folder
-
-
-async def test_embedded_mode_is_healthy_and_left_as_it_was(data: Path) -> None:
-    async with running(data, "doctor", "--json") as doctor:
-        assert await doctor.ends(90) == 0, doctor.lines
-    found = json.loads(doctor.out)
-    assert {item["code"] for item in found} == {None, "not_production"}
-    assert {item["check"] for item in found} >= {
-        "database.api",
-        "database.revision",
-        "store.delete",
-    }
-    assert all(item["fix"] for item in found if item["code"])
-    assert [path for path in (data / "artifacts").rglob("*") if path.is_file()] == []
-    assert servers_of(data) == []
-    assert KEY not in doctor.out + "".join(doctor.lines)
 
 
 async def test_broken_deployment_is_told_with_fixes_and_without_secrets(

@@ -227,11 +227,18 @@ def demo(
 
 
 @db.command("upgrade")
-def db_upgrade() -> None:
+def db_upgrade(
+    deployment: Annotated[
+        bool, typer.Option(help="With the settings that containers at Modal have")
+    ] = False,
+) -> None:
     """Bring the database to this version; several may run this at once."""
-    from genjobs.bootstrap import containers
+    from genjobs.bootstrap import containers, doctor
 
-    run(containers.upgrade(load_settings()))
+    settings = load_settings()  # which sets logging up
+    if deployment:
+        settings = doctor.load_deployed_settings(doctor.load_deployment())
+    run(containers.upgrade(settings))
 
 
 @db.command("check")
