@@ -54,11 +54,9 @@ def provided(plane: StrictPlane) -> None:
 async def test_empty_account_lacks_everything(strict: tuple[Served, StrictPlane]) -> None:
     served, _ = strict
     found = await looked(served)
-    assert [item.code for item in found if item.check == "modal.secret"] == [
-        "modal_secret_missing"
-    ] * 4
+    secrets = ("genjobs-database", "genjobs-owner", "genjobs-storage", "genjobs-api")
     assert codes(found) == {
-        "modal.secret": "modal_secret_missing",
+        **{f"modal.secret.{name}": "modal_secret_missing" for name in secrets},
         "modal.volume": "modal_volume_missing",
         "modal.app": "modal_app_missing",
     }
@@ -88,12 +86,12 @@ async def test_what_is_missing_of_a_deployed_app_is_named(
     plane.builder = "2025.06"
     found = await looked(served)
     assert codes(found) == {
-        "modal.secret": "modal_secret_missing",
+        "modal.secret.genjobs-api": "modal_secret_missing",
         "modal.functions": "modal_function_missing",
         "modal.image_builder": "image_builder_differs",
     }
     seen = {item.check: item.seen for item in found if item.code}
-    assert "genjobs-api with GENJOBS_TOKEN_KEYS" in seen["modal.secret"]
+    assert "genjobs-api with GENJOBS_TOKEN_KEYS" in seen["modal.secret.genjobs-api"]
     assert f"{WORKER}, ingest" in seen["modal.functions"]
     assert str(STACK.image_builder) in seen["modal.image_builder"]
 

@@ -105,6 +105,13 @@ async def test_store_that_takes_nothing_is_told_once(
     assert skipped == STEPS - {"store.write"}
 
 
+async def test_file_of_a_write_that_looks_failed_is_removed(gate: Gate) -> None:
+    gate.fails(Fault.LOSE_ANSWER, "PutObject")
+    assert codes(await looked(gate))["store.write"] == "store_unreachable"
+    assert "DeleteObjects" in gate.operations()
+    assert await gate.keys() == []
+
+
 async def test_store_that_is_away_is_told(closed_port: int) -> None:
     found = await findings("store", **_settings(f"https://127.0.0.1:{closed_port}", "bucket"))
     assert codes(found) == {"store.write": "store_unreachable", "store.tls": "store_unreachable"}

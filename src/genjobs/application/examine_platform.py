@@ -46,7 +46,7 @@ class ExaminePlatform:
         for name, keys in self.wanted.secrets.items():
             shown = f"{name} with {', '.join(keys)}"
             there = await self.examiner.has_secret(name, keys)
-            found.append(_named("modal.secret", "modal_secret_missing", shown, there=there))
+            found.append(_named(f"modal.secret.{name}", "modal_secret_missing", shown, there=there))
         return found
 
     async def _volume(self) -> list[Finding]:

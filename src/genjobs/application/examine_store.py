@@ -59,6 +59,7 @@ class ExamineStore:
         try:
             written = await self._step("write", self._write)
             if written.code is not None:
+                await self._step("delete", self._delete)  # it may be there all the same
                 rest = [skipped(f"store.{name}", "nothing could be written") for name in _STEPS[1:]]
                 return [written, *rest]
             found = [
