@@ -7,7 +7,7 @@ import copy
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from modal_proto import api_pb2
 
 from genjobs.adapters.modal import READY, WorkerStart, starts_since
 from genjobs.cli.smoking import SmokeFailed, smoke
-from genjobs.settings.deployment import WORKER
+from genjobs.settings.deployment import WORKER, DeploymentSettings
 from genjobs.settings.smoke import SmokeSettings
 from genjobs.testing.contracts.engine import sampling
 from tests.deploy.container import TASK
@@ -28,6 +28,7 @@ from tests.deploy.plane import Plane, Served
 from tests.deploy.plane_strict import StrictPlane
 from tests.e2e.processes import KEY, base_url, client, final, running
 from tests.postgres import Database
+from tools.deploy import Done, deploy, run_command
 
 pytestmark = pytest.mark.e2e
 
@@ -236,3 +237,45 @@ async def test_deploying_stops_at_pins_that_nobody_read(
     assert "proxy_auth_shuts_browsers" in told
     assert "not-to-be-shown" not in told + out.decode()
     assert plane.published is None
+
+
+async def test_deployed_version_that_does_not_answer_is_told_with_the_way_back(
+    database: Database,
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """All steps are the real commands but the doctor, which refuses pins that nobody has read."""
+    await database.execute("UPDATE genjobs.supervision SET window_size = 1")
+    steps: list[str] = []
+
+    def run(step: str, command: Sequence[str], more: Mapping[str, str], catch: bool) -> Done:
+        steps.append(step)
+        if step == "doctor":
+            return Done(code=0, out="[]")
+        return run_command(step, command, more, catch)
+
+    async with answering([(404, {})]) as url:
+        for name, value in {
+            **served.environment(),
+            "GENJOBS_OWNER_DATABASE_URL": database.owner,
+            "GENJOBS_DATABASE_URL": database.api,
+            "GENJOBS_WORKER_DATABASE_URL": database.worker,
+            "GENJOBS_ARTIFACTS_URL": "r2://account/bucket",
+            "GENJOBS_R2_ACCESS_KEY_ID": "id",
+            "GENJOBS_R2_SECRET_ACCESS_KEY": "secret",
+            "GENJOBS_SMOKE_KEY": KEY,
+            "GENJOBS_SMOKE_URL": url,
+        }.items():
+            monkeypatch.setenv(name, value)
+        deployment = DeploymentSettings()  # type: ignore[call-arg]
+        code = await asyncio.to_thread(deploy, run, deployment, key=True, owner=True)
+
+    told = capfd.readouterr()
+    assert (code, steps) == (1, ["doctor", "migrate", "deploy", "smoke"]), told
+    assert served.plane.published is not None  # it is deployed, and serves
+    [(window,)] = await database.execute("SELECT window_size FROM genjobs.supervision")
+    assert window == deployment.max_containers * deployment.worker_places
+    assert "smoke_not_ready" in told.out
+    assert "stopped at smoke: the new version serves; go back with: modal app" in told.err
+    assert KEY not in told.out + told.err

@@ -14,10 +14,11 @@ from genjobs.application.examine_platform import (
     judge_pins,
     judge_proxy_auth,
 )
-from genjobs.domain.diagnosis import Finding, skipped
+from genjobs.domain.diagnosis import Finding, failed, skipped
+from genjobs.domain.errors import Unavailable
 from genjobs.gpu.stack import STACK, unresolved
 from genjobs.settings import Settings
-from genjobs.settings.deployment import WORKER, DeploymentSettings
+from genjobs.settings.deployment import DeploymentSettings
 
 if TYPE_CHECKING:
     from genjobs.adapters.modal import ModalExaminer
@@ -53,7 +54,10 @@ def platform_checks(
         if not deployment.proxy_auth:
             return [judge_proxy_auth(required=False, second_function=False)]
         examiner = _examiner()
-        there = examiner is not None and await examiner.has_function(deployment.app, READER)
+        try:
+            there = examiner is not None and await examiner.has_function(deployment.app, READER)
+        except Unavailable as exc:
+            return [failed("modal.proxy_auth", "modal_unreachable", exc.message)]
         return [judge_proxy_auth(required=True, second_function=there)]
 
     return [
@@ -72,7 +76,7 @@ def wanted(settings: Settings, deployment: DeploymentSettings) -> Wanted:
     builder = STACK.image_builder
     return Wanted(
         app=place.app,
-        worker=place.worker if place.app != deployment.app else WORKER,
+        worker=place.worker,
         functions=FUNCTIONS,
         secrets={
             deployment.database_secret: ["GENJOBS_DATABASE_URL", "GENJOBS_WORKER_DATABASE_URL"],
