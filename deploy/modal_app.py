@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import modal
 
 from genjobs.domain.deadlines import Deadlines
-from genjobs.gpu.stack import MODELS, STACK, comfyui_commands, comfyui_settings, written
+from genjobs.domain.pins import BaseImage
+from genjobs.gpu import stack
+from genjobs.gpu.stack import MODELS, STACK, comfyui_settings
 from genjobs.settings.deployment import DeploymentSettings
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from genjobs.gpu.pushed import PushedWorker
 
 HERE: Final = Path(__file__).resolve().parent
-REQUIREMENTS: Final = HERE.parent / "requirements" / "runtime.txt"
+REQUIREMENTS: Final = HERE.parent / "requirements"
 MINUTE: Final = 60
 
 deployment: Final = DeploymentSettings()
@@ -32,18 +34,35 @@ app: Final = modal.App(deployment.app)
 # -- what containers are made of ------------------------------------------------------------------
 
 
-def with_genjobs(base: modal.Image) -> modal.Image:
+if modal.is_local():
+    stack.refuse_other_builder(modal.config.config.get("image_builder_version"))
+
+
+def with_uv(base: BaseImage) -> modal.Image:
+    """Begin with an image at its digest, and put in what installs packages."""
+    image = modal.Image.from_registry(stack.written(base.reference()))
+    return with_requirements(image, "bootstrap.txt").run_commands(*stack.uv_commands())
+
+
+def with_requirements(image: modal.Image, name: str) -> modal.Image:
+    """Add a file of hashed requirements, for the commands that come next."""
+    return image.add_local_file(REQUIREMENTS / name, f"{stack.REQUIREMENTS}/{name}", copy=True)
+
+
+def with_genjobs(image: modal.Image) -> modal.Image:
     """Add what genjobs needs, by hash, and genjobs itself last: it changes most often."""
-    return base.uv_pip_install(
-        requirements=[str(REQUIREMENTS)],
-        extra_options="--require-hashes --no-deps",
-        uv_version=written(STACK.uv),
-    ).add_local_python_source("genjobs", ignore=["**/__pycache__", "**/*.pyc"])
+    return (
+        with_requirements(image, "runtime.txt")
+        .run_commands(*stack.genjobs_commands())
+        .add_local_python_source("genjobs", ignore=["**/__pycache__", "**/*.pyc"])
+    )
 
 
-cpu_image: Final = with_genjobs(modal.Image.from_registry(written(STACK.cpu_base)))
+cpu_image: Final = with_genjobs(with_uv(STACK.cpu_base))
 gpu_image: Final = with_genjobs(
-    modal.Image.from_registry(written(STACK.gpu_base)).run_commands(*comfyui_commands(STACK))
+    with_requirements(with_uv(STACK.gpu_base), "comfyui.txt")
+    .run_commands(*stack.comfyui_package_commands())  # gigabytes, so before what changes sooner
+    .run_commands(*stack.comfyui_commands())
 )
 
 database: Final = modal.Secret.from_name(

@@ -32,6 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("postgres")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List and count the pins that nobody has read from their source yet; they fail no test."""
+    from genjobs.gpu.stack import unresolved
+
+    if found := unresolved():
+        terminalreporter.section(f"{len(found)} unresolved pins (genjobs pins resolve)", sep="-")
+        for name, reason in found.items():
+            terminalreporter.write_line(f"{name}: {reason}")
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

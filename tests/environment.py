@@ -21,3 +21,5 @@ COMFYUI_DIRECTORY: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_DIRECTORY")
 COMFYUI_COMMAND: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_COMMAND")
 #: What the chaos run takes its choices from; without it each run makes others.
 CHAOS_SEED: Final = _GIVEN.get("GENJOBS_TEST_CHAOS_SEED")
+#: How long the soak may take; its clock makes the same eight hours of it.
+SOAK_SECONDS: Final = float(_GIVEN.get("GENJOBS_TEST_SOAK_SECONDS", "600"))

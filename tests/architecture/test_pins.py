@@ -1,4 +1,8 @@
-"""Pins: every requirement exact and hashed, from no address; the GPU's of CUDA builds."""
+"""
+Pins: every requirement exact and hashed, from no address; the GPU's of CUDA builds.
+
+What images are built from says the same as the requirements.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from genjobs.domain.pin_file import read_pins, write_pins
+from genjobs.domain.pin_rules import loose
+from genjobs.domain.pins import Unresolved, pins
+from genjobs.gpu.stack import PINS as PINS_FILE
+from genjobs.gpu.stack import STACK, unresolved
 from tools.docs import ROOT
 
 REQUIREMENTS = ROOT / "requirements"
@@ -58,3 +67,43 @@ def test_gpu_gets_cuda_builds_of_torch_that_fit_each_other() -> None:
     # Every torchvision names one torch: 0.N goes with 2.(N - 15).
     minors = [int(family[name].split(".")[1]) for name in ("torch", "torchvision")]
     assert minors[1] - minors[0] == 15
+
+
+def test_no_pin_of_the_images_is_loose() -> None:
+    """What is not resolved yet is no failure: it is listed at the end of every run of the tests."""
+    assert loose(STACK) == {}
+    open_pins = {name for name, value in pins(STACK).items() if isinstance(value, Unresolved)}
+    assert set(unresolved()) == open_pins
+    assert all(unresolved().values())
+    assert PINS_FILE.read_text("utf-8").count('"UNRESOLVED(') == len(open_pins)
+
+
+def test_file_of_pins_is_as_it_is_written_by_machine() -> None:
+    text = PINS_FILE.read_text("utf-8")
+    assert write_pins(read_pins(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("pin", "file", "package"),
+    [
+        ("uv", "bootstrap.txt", "uv"),
+        ("cuda", "comfyui.txt", "cuda-toolkit"),
+        ("torch", "comfyui.txt", "torch"),
+        ("torchvision", "comfyui.txt", "torchvision"),
+        ("torchaudio", "comfyui.txt", "torchaudio"),
+    ],
+)
+def test_stack_names_the_versions_that_are_installed(pin: str, file: str, package: str) -> None:
+    assert pins(STACK)[pin] == pinned(file)[package]
+
+
+def test_packages_are_resolved_for_the_python_of_the_images() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert set(re.findall(r"--python-version (\S+)", makefile)) == {STACK.python}
+    assert (ROOT / ".python-version").read_text().strip() == STACK.python
+
+
+def test_comfyui_is_the_one_whose_wishes_are_resolved() -> None:
+    wishes = (REQUIREMENTS / "comfyui.in").read_text()
+    assert f"commit {STACK.comfyui.commit})" in wishes
+    assert f"ComfyUI {STACK.comfyui.ref.removeprefix('refs/tags/')} " in wishes

@@ -6,10 +6,11 @@ Each check notes what is not in the verdict; nothing noted is as it should be.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,35 @@ async def check_attempts(verdict: Verdict, cluster: Cluster, fleet: Fleet) -> No
         )
     verdict.counts["attempts"] = dict(Counter(row["end_reason"] for row in attempts))
     verdict.counts["lost because"] = dict(causes)
+    ends = {(job_text(row["job_id"]), row["attempt"]): row["end_reason"] for row in attempts}
+    _as_told(verdict, ends, fleet)
+
+
+def _as_told(verdict: Verdict, ends: Mapping[tuple[str, int], str], fleet: Fleet) -> None:
+    """
+    Check that an end that a worker was told is recorded is the attempt's, and no other is.
+
+    A fence with a gap would let an attempt that was taken away end what another works on.
+    """
+    told: Counter[str] = Counter()
+    for event in _events(fleet, "job.ended"):
+        recorded = ends.get((event["job_id"], event["attempt"]))
+        told[event["recorded"]] += 1
+        verdict.need(
+            (recorded == event["outcome"]) == (event["recorded"] == "yours"),
+            f"attempt {event['attempt']} of {event['job_id']} ended as {event['outcome']}, was told"
+            f" {event['recorded']}, and its row says {recorded}",
+        )
+    verdict.counts["ends told"] = dict(told)
+
+
+def _events(fleet: Fleet, name: str) -> Iterator[dict[str, Any]]:
+    for member in fleet.members:
+        for log in member.logs():
+            for line in log.read_text(errors="replace").split("\n"):
+                if f'"{name}"' in line:
+                    with contextlib.suppress(ValueError):  # cut off by a kill
+                        yield json.loads(line)
 
 
 def _stalls(fleet: Fleet) -> list[Harm]:
@@ -195,8 +225,7 @@ def check_logs(verdict: Verdict, cluster: Cluster, fleet: Fleet) -> None:
     """Nobody met an unforeseen error, no deadlock surfaced, no process ended by itself."""
     said: Counter[str] = Counter()
     for member in fleet.members:
-        for number in range(1, member.lives + 1):
-            log = member.folder / f"{number}.log"
+        for log in member.logs():
             _read_log(verdict, f"{member.name}/{log.name}", log, said)
     deadlocks = cluster.log.count("deadlock detected")
     verdict.need(deadlocks == 0, f"Postgres has seen {deadlocks} deadlocks")

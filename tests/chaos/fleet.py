@@ -79,6 +79,10 @@ class Member:
             return [line.split(" ", 3) for line in lines]
         return []
 
+    def logs(self) -> list[Path]:
+        """Return the logs of its processes, the first one's first."""
+        return [self.folder / f"{number}.log" for number in range(1, self.lives + 1)]
+
     def engine(self) -> str | None:
         """Return the address of its ComfyUI, once it has one."""
         found = [note[3] for note in self.notes() if note[2] == "engine"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -61,6 +61,8 @@ async def run(plan: Plan, folder: Path) -> checks.Verdict:
         troubles = Troubles(plan=plan, fleet=fleet, cluster=cluster, lasting=lasting)
         verdict = checks.Verdict()
         marks.append(time.monotonic())
+        # Until the end: what is lost while things settle must have a cause as well.
+        await stack.enter_async_context(_beside(fleet.tell_stalls(cluster)))
         await _trouble(plan, load, troubles, verdict, orders, clients)
         await troubles.heal()
         marks.append(time.monotonic())
@@ -120,21 +122,24 @@ async def _trouble(
 
     Some of the clients still wait for an answer then.
     """
-    beside = [
-        *troubles.all(),
-        *(asyncio.create_task(load.read_on()) for _ in range(2)),
-        asyncio.create_task(_sweep_often(troubles.cluster)),
-        asyncio.create_task(troubles.fleet.tell_stalls(troubles.cluster)),
-    ]
     half = plan.jobs // 2
-    try:
+    sweeps = _sweep_often(troubles.cluster)
+    async with _beside(*troubles.all(), load.read_on(), load.read_on(), sweeps):
         await _submit(plan, load, orders, troubles, clients, half)
         await _long_outage(plan, load, orders, troubles, verdict)
         await _submit(plan, load, orders, troubles, clients, plan.jobs - half)
+
+
+@asynccontextmanager
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do all of this meanwhile; what fails of it is raised at the end."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
     finally:
-        for task in beside:
+        for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*beside, return_exceptions=True)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
     for error in ended:
         if isinstance(error, Exception):
             raise error

@@ -9,10 +9,11 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -82,25 +83,19 @@ class Troubles:
     def __post_init__(self) -> None:
         self._quiet.set()
 
-    def all(self) -> list[asyncio.Task[None]]:
-        """Start all but the outages."""
+    def all(self) -> list[Coroutine[Any, Any, None]]:
+        """Return all but the outages, each of which goes on until it is cancelled."""
         plan = self.plan
-        forgets = (
-            []
-            if plan.forget_every is None
-            else [asyncio.create_task(self._often("forgets", plan.forget_every, self._forget))]
-        )
-        return [
-            *forgets,
-            asyncio.create_task(self._often("kills", plan.kill_every, self._kill)),
-            asyncio.create_task(self._often("holes", plan.hole_every, self._black_hole)),
-            asyncio.create_task(self._often("freezes", plan.freeze_every, self._freeze)),
-            asyncio.create_task(self._often("engines", plan.engine_every, self._spoil_engine)),
-            *(
-                asyncio.create_task(self._often(f"cuts {kind}", plan.cut_every * 2, self._cut))
-                for kind in STATEMENTS
-            ),
+        kinds = [
+            ("kills", plan.kill_every, self._kill),
+            ("holes", plan.hole_every, self._black_hole),
+            ("freezes", plan.freeze_every, self._freeze),
+            ("engines", plan.engine_every, self._spoil_engine),
+            *((f"cuts {kind}", plan.cut_every * 2, self._cut) for kind in STATEMENTS),
         ]
+        if plan.forget_every is not None:
+            kinds.append(("forgets", plan.forget_every, self._forget))
+        return [self._often(name, every, make) for name, every, make in kinds]
 
     @contextmanager
     def truce(self) -> Iterator[None]:

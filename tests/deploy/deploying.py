@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genjobs.gpu.stack import STACK
 from tests.deploy.plane import Served
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +19,12 @@ def deploy(served: Served, folder: Path, **environment: str) -> subprocess.Compl
         cwd=folder,
         text=True,
         capture_output=True,
-        env={**os.environ, **served.environment(), **environment},
+        env={
+            **os.environ,
+            "MODAL_IMAGE_BUILDER_VERSION": str(STACK.image_builder),
+            **served.environment(),
+            **environment,
+        },
         timeout=120,
         check=False,
     )

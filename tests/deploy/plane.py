@@ -27,13 +27,15 @@ from tests.deploy.plane_web import Web
 class Deploys:
     """What ``modal deploy`` asks for."""
 
-    builder = "2026.10"
+    #: What the workspace is set to; a client that was told a version asks for that one.
+    builder = "2025.06"
 
     def __init__(self) -> None:
         super().__init__()
         self._ids: dict[tuple[str, str], str] = {}
         self.functions: dict[str, api_pb2.FunctionData] = {}
         self.images: dict[str, api_pb2.Image] = {}
+        self.builders: set[str] = set()
         self.mounts: dict[str, list[str]] = {}
         self.secrets: dict[str, list[str]] = {}
         #: What functions are told in the clear; travels as a secret without a name.
@@ -124,6 +126,7 @@ class Deploys:
         digest = hashlib.sha256(asked.image.SerializeToString(deterministic=True)).hexdigest()
         name = self.id_of("im", digest)
         self.images[name] = asked.image
+        self.builders.add(asked.builder_version)
         built = api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS)
         await stream.send_message(
             api_pb2.ImageGetOrCreateResponse(

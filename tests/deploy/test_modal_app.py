@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from genjobs.domain.deadlines import Deadlines
-from genjobs.gpu.stack import STACK, unresolved
 from genjobs.settings.deployment import WORKER, DeploymentSettings
 from tests.deploy.deploying import ROOT, deploy
 from tests.deploy.plane import Plane, serve
@@ -215,41 +213,6 @@ def test_genjobs_is_shipped_whole(deployed: Plane) -> None:
     }
     assert wanted <= shipped
     assert f"{HOME}/modal_app.py" in shipped
-
-
-def test_packages_are_installed_by_hash_and_pins_that_nobody_read_cannot_be_built(
-    deployed: Plane,
-) -> None:
-    lines = [line for image in deployed.images.values() for line in image.dockerfile_commands]
-    installs = [line for line in lines if "pip install" in line and "requirements" in line]
-    assert installs
-    assert all("--require-hashes" in line for line in installs if "genjobs" not in line)
-    for line in lines:
-        if line.startswith("FROM ") and line != "FROM base":
-            assert line == "FROM UNRESOLVED" or re.search(r"@sha256:[0-9a-f]{64}$", line), line
-        assert ":latest" not in line
-        if "git fetch" in line:
-            assert "UNRESOLVED" in line or re.search(r"\b[0-9a-f]{40}\b", line), line
-
-
-def test_what_is_not_resolved_is_listed_with_its_reason() -> None:
-    """Goes down when an operator resolves pins: then this list is shorter."""
-    assert set(unresolved()) == {
-        *("cpu_base", "gpu_base", "cuda", "torch", "torchvision", "torchaudio"),
-        *("comfyui.url", "comfyui.commit"),
-    }
-    assert all(unresolved().values())
-
-
-def test_uv_in_images_is_the_uv_that_the_pins_are_made_with() -> None:
-    pinned = (ROOT / "requirements/bootstrap.txt").read_text()
-    assert f"uv=={STACK.uv} " in pinned
-
-
-def test_image_builder_is_one_that_the_sdk_knows() -> None:
-    from modal._image import LATEST_IMAGE_BUILDER_VERSION
-
-    assert STACK.image_builder == LATEST_IMAGE_BUILDER_VERSION
 
 
 def test_settings_of_the_deployment_change_it(tmp_path: Path) -> None:

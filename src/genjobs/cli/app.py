@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from genjobs.cli.credentials import issuers, keys, tokens
+from genjobs.cli.pinning import pins_app
 from genjobs.cli.running import Json, load_settings, print_fields, print_json, run
 from genjobs.cli.tenancy import plans, tenants
 from genjobs.cli.users import users
@@ -25,7 +26,7 @@ db = typer.Typer(name="db", help="The database's schema.", no_args_is_help=True)
 app.add_typer(db)
 nodes = typer.Typer(name="nodes", help="The node classes that workflows may use.")
 app.add_typer(nodes)
-for group in (tenants, keys, plans, issuers, tokens, users):
+for group in (tenants, keys, plans, issuers, tokens, users, pins_app):
     app.add_typer(group)
 dispatch = typer.Typer(name="dispatch", help="Giving jobs to workers.", no_args_is_help=True)
 app.add_typer(dispatch)

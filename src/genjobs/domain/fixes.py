@@ -19,8 +19,8 @@ FIXES_BY_PART: Final[Mapping[str, Mapping[str, str]]] = {
         "embedded parts and powerful database roles.",
         "no_token_keys": "Set GENJOBS_TOKEN_KEYS to a JSON list with a secret of at least 32 "
         "characters, the same for every API process.",
-        "pins_unresolved": "Fill in the pins that are named in src/genjobs/gpu/stack.py; an image "
-        "with an unresolved pin does not build.",
+        "pins_unresolved": "Run `genjobs pins resolve` on a machine with the Internet and git "
+        "(docs/pins.md); an image with an unresolved pin does not build.",
     },
     "database": {
         "database_unreachable": "See that the server runs, that host and port of the URL are "

@@ -1,8 +1,8 @@
 """
 Model files: fetched once, whole or not at all, proven by their hash.
 
-They come from addresses that are pinned in ``stack``, never from customers. A download that breaks
-off is continued by the next run; a file that is there with the right size and hash is left alone.
+They come from what is pinned in ``pins.toml``, never from customers. A download that breaks off is
+continued by the next run; a file that is there with the right size and hash is left alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ import httpx
 import structlog
 
 from genjobs.domain.errors import ConfigurationError, Unavailable
-from genjobs.gpu.stack import Model, Unresolved
+from genjobs.domain.pins import HUB, Model, resolved
 
 _CHUNK: Final = 4 * 1024 * 1024
 #: Seconds: to connect, and without a byte.
@@ -27,21 +28,46 @@ _PROVEN: Final = ".sha256"
 _log = structlog.get_logger(__name__)
 
 
-def fetch_models(models: Sequence[Model], folder: Path) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """A model of which everything is known."""
+
+    path: str
+    url: str
+    sha256: str
+    bytes: int
+
+
+def fetch_models(models: Sequence[Model], folder: Path, *, hub: str = HUB) -> int:
     """
     Make sure of all of them below ``folder``; return how many had to be fetched.
 
     Raises:
-        ConfigurationError: one is not pinned, or its content is not what its pin says.
+        ConfigurationError: one is not pinned, and then none was fetched; or a content is not what
+            its pin says.
         Unavailable: a server does not answer, or answers with something else; what came is kept
             and continued by a repeat.
     """
-    return sum(_fetch(model, folder) for model in models)
+    return sum(_fetch(wanted, folder) for wanted in _wanted(models, hub))
 
 
-def _fetch(model: Model, folder: Path) -> bool:
-    if isinstance(model.url, Unresolved) or isinstance(model.sha256, Unresolved):
-        raise ConfigurationError(f"the model {model.path} is not pinned yet")
+def _wanted(models: Sequence[Model], hub: str) -> list[_Wanted]:
+    wanted, missing = [], []
+    for model in models:
+        url, sha256, size = resolved(model.url(hub)), resolved(model.sha256), resolved(model.bytes)
+        # Nobody should come to use a model whose licence nobody has read.
+        if url is None or sha256 is None or size is None or resolved(model.licence) is None:
+            missing.append(model.path)
+        else:
+            wanted.append(_Wanted(path=model.path, url=url, sha256=sha256, bytes=size))
+    if missing:
+        raise ConfigurationError(
+            f"models are not pinned yet: {', '.join(missing)}; genjobs pins resolve reads them"
+        )
+    return wanted
+
+
+def _fetch(model: _Wanted, folder: Path) -> bool:
     target = folder / model.path
     if not target.resolve().is_relative_to(folder.resolve()):
         raise ConfigurationError(f"the model {model.path} lies outside of its folder")
@@ -61,11 +87,13 @@ def _fetch(model: Model, folder: Path) -> bool:
 
 
 def _is_there(target: Path, size: int, sha256: str) -> bool:
-    """Whether the file is there; its hash was computed when it was fetched."""
-    proven = target.with_name(target.name + _PROVEN)
+    """Whether the file is there; hashed once, when it was fetched or when that is not known."""
     if not target.is_file() or target.stat().st_size != size:
         return False
-    return proven.is_file() and proven.read_text() == sha256
+    proven = target.with_name(target.name + _PROVEN)
+    if not proven.is_file() or len(proven.read_text()) != len(sha256):
+        proven.write_text(_hash(target))
+    return proven.read_text() == sha256
 
 
 def _download(url: str, part: Path, size: int) -> None:

@@ -1,86 +1,66 @@
 """
-What GPU containers are made of, as data: each thing exactly, or a reason why it is not known here.
+What GPU containers are made of, and the commands that make them of it.
 
-Nothing in this file is a guess. What cannot be read from its source where this was written stands
-as ``Unresolved``; an image with such a pin cannot be built.
+The pins are data, in ``pins.toml`` beside this module; nothing in there is a guess, and a loose one
+stops the import. What nobody has read from its source yet is ``Unresolved``: an image with such a
+pin cannot be built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from importlib import resources
 from typing import Final
 
+from genjobs.domain import pins
+from genjobs.domain.errors import ConfigurationError
+from genjobs.domain.pin_file import read_pins
+from genjobs.domain.pins import Model, Pin, Repository, Stack, Unresolved
 
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """A pin whose value nobody has read from its source yet."""
+__all__ = [
+    "MODELS",
+    "PINS",
+    "REQUIREMENTS",
+    "STACK",
+    "Model",
+    "Pin",
+    "Repository",
+    "Stack",
+    "Unresolved",
+    "comfyui_commands",
+    "comfyui_package_commands",
+    "comfyui_settings",
+    "genjobs_commands",
+    "refuse_other_builder",
+    "unresolved",
+    "uv_commands",
+    "written",
+]
 
-    reason: str
+#: The file of pins.
+PINS: Final = resources.files("genjobs.gpu") / "pins.toml"
+STACK: Final = read_pins(PINS.read_text("utf-8"))
 
-
-Pin = str | Unresolved
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repository:
-    """A git repository at one commit."""
-
-    name: str
-    url: Pin
-    commit: Pin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A model file: where it comes from, and where it belongs below ComfyUI's ``models``."""
-
-    path: str
-    url: Pin
-    sha256: Pin
-    bytes: int
-    licence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
-    """All of it."""
-
-    #: Version of Modal's image builder.
-    image_builder: Pin
-    #: Of CPU functions and of GPU workers: name, tag and digest.
-    cpu_base: Pin
-    gpu_base: Pin
-    #: What installs packages in images.
-    uv: Pin
-    cuda: Pin
-    torch: Pin
-    torchvision: Pin
-    torchaudio: Pin
-    comfyui: Repository
-    custom_nodes: tuple[Repository, ...] = ()
-    models: tuple[Model, ...] = ()
-
-
-_NO_REGISTRY: Final = Unresolved("digests of container images could not be read here")
-_NO_WHEELS: Final = Unresolved("the index of CUDA wheels could not be read here")
-_NO_HISTORY: Final = Unresolved("only the first 8 digits of v0.26.0, f6c162dd, were read here")
-
-STACK: Final = Stack(
-    image_builder="2026.10",  # the newest that modal 1.6.4 knows
-    cpu_base=_NO_REGISTRY,
-    gpu_base=_NO_REGISTRY,
-    uv="0.13.9",  # as in requirements/bootstrap.txt
-    cuda=_NO_WHEELS,
-    torch=_NO_WHEELS,
-    torchvision=_NO_WHEELS,
-    torchaudio=_NO_WHEELS,
-    comfyui=Repository(
-        name="ComfyUI",
-        url=Unresolved("where the project's repository is today was not read here"),
-        commit=_NO_HISTORY,
-    ),
+#: Where the files of hashed requirements are in an image while it is built.
+REQUIREMENTS: Final = "/opt/requirements"
+_UV: Final = "/opt/uv"
+#: Where ComfyUI's source is in the image, its base directory, and its models below that.
+_SOURCE: Final = "/opt/comfyui"
+_BASE: Final = "/var/lib/comfyui"
+MODELS: Final = f"{_BASE}/models"
+#: Whom its process runs as, and nothing else does.
+_USER: Final = "comfyui"
+#: ComfyUI's packages are beside it and shared with nothing: custom nodes want what they want.
+_VENV: Final = f"{_SOURCE}/.venv"
+#: Every file proven by its hash, and nothing built from source: a build would fetch what is not.
+_INSTALL: Final = (
+    f"{_UV}/bin/uv pip install --no-config --no-cache --no-deps --no-build --require-hashes "
+    "--compile-bytecode"
 )
+
+
+def unresolved(stack: Stack = STACK) -> dict[str, str]:
+    """Return each pin that is not resolved, with the reason."""
+    return pins.unresolved(stack)
 
 
 def written(pin: Pin) -> str:
@@ -88,47 +68,55 @@ def written(pin: Pin) -> str:
     return "UNRESOLVED" if isinstance(pin, Unresolved) else pin
 
 
-def unresolved(stack: Stack = STACK) -> dict[str, str]:
-    """Return each pin that is not resolved, with the reason."""
-    return dict(_unresolved("", stack))
+def refuse_other_builder(configured: str | None, stack: Stack = STACK) -> None:
+    """
+    Refuse to build with anything but the pinned version of Modal's image builder.
+
+    Without a version of its own, the SDK would take whatever the workspace is set to.
+
+    Raises:
+        ConfigurationError: ``configured`` is another version, or none.
+    """
+    if configured != stack.image_builder:
+        raise ConfigurationError(
+            f"the image builder is {configured or 'left to the workspace'}, but the pinned one is "
+            f"another: set MODAL_IMAGE_BUILDER_VERSION={stack.image_builder}"
+        )
 
 
-def _unresolved(name: str, part: object) -> Iterator[tuple[str, str]]:
-    if isinstance(part, Unresolved):
-        yield name, part.reason
-    elif isinstance(part, tuple):
-        for index, item in enumerate(part):
-            yield from _unresolved(f"{name}[{index}]", item)
-    elif isinstance(part, Stack | Repository | Model):
-        for field in fields(part):
-            inner = f"{name}.{field.name}" if name else field.name
-            yield from _unresolved(inner, getattr(part, field.name))
+def uv_commands() -> tuple[str, ...]:
+    """Return the commands that put uv into an image, by the hash that developers have it by."""
+    return (
+        f"python -m venv {_UV}",
+        f"{_UV}/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps "
+        f"--only-binary :all: --require-hashes -r {REQUIREMENTS}/bootstrap.txt",
+    )
 
 
-#: Where ComfyUI's source is in the image, its base directory, and its models below that.
-_SOURCE: Final = "/opt/comfyui"
-_BASE: Final = "/var/lib/comfyui"
-MODELS: Final = f"{_BASE}/models"
-#: Whom its process runs as, and nothing else does.
-_USER: Final = "comfyui"
+def genjobs_commands() -> tuple[str, ...]:
+    """Return the command that installs what genjobs needs, into the Python that Modal runs."""
+    return (f"{_INSTALL} --python $(command -v python) -r {REQUIREMENTS}/runtime.txt",)
+
+
+def comfyui_package_commands() -> tuple[str, ...]:
+    """Return the commands that put ComfyUI's packages beside where its source will be."""
+    return (
+        f"{_UV}/bin/uv venv --no-config --no-python-downloads --python $(command -v python) "
+        f"{_VENV}",
+        f"{_INSTALL} --python {_VENV}/bin/python -r {REQUIREMENTS}/comfyui.txt",
+    )
 
 
 def comfyui_commands(stack: Stack = STACK) -> tuple[str, ...]:
-    """
-    Return the commands that put ComfyUI and its nodes into an image, each at its commit.
-
-    Its packages belong into ``.venv`` beside it and are not here: no file of hashed CUDA wheels
-    exists yet.
-    """
+    """Return the commands that put ComfyUI and its nodes into an image, each at its commit."""
     commands = [f"useradd --system --no-create-home {_USER}", f"mkdir -p {_BASE}"]
     for repository, folder in (
         (stack.comfyui, _SOURCE),
         *((node, f"{_SOURCE}/custom_nodes/{node.name}") for node in stack.custom_nodes),
     ):
-        url, commit = written(repository.url), written(repository.commit)
         commands.append(
-            f"git init -q {folder} && cd {folder} && git fetch -q --depth 1 {url} {commit} "
-            "&& git checkout -q FETCH_HEAD"
+            f"git init -q {folder} && cd {folder} && git fetch -q --depth 1 {repository.url} "
+            f"{written(repository.commit)} && git checkout -q FETCH_HEAD"
         )
     return tuple(commands)
 

@@ -36,6 +36,7 @@ from genjobs.testing.memory_care import MemoryCancelNotices, ScriptedKeeper
 from genjobs.testing.memory_erasures import MemoryErasureLedger, MemoryErasures
 from genjobs.testing.memory_ingests import MemoryIngestLedger
 from genjobs.testing.memory_ledger import MemoryJobLedger
+from genjobs.testing.memory_pins import MemoryPinSources
 from genjobs.testing.memory_pool import MemoryPoolControl, MemoryPoolLedger
 from genjobs.testing.memory_reconciliation import MemoryReconciliation
 from genjobs.testing.memory_retention import MemoryRetention
@@ -63,6 +64,7 @@ __all__ = [
     "MemoryJobStore",
     "MemoryJobs",
     "MemoryKeyDirectory",
+    "MemoryPinSources",
     "MemoryPoolControl",
     "MemoryPoolLedger",
     "MemoryReconciliation",

@@ -8,14 +8,24 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from genjobs.domain.errors import ConfigurationError, Unavailable
-from genjobs.gpu.models import fetch_models
-from genjobs.gpu.stack import Model, Unresolved
+from genjobs.domain.pins import Model, Unresolved
+from genjobs.gpu import models
 
 CONTENT = bytes(range(256)) * 2000
+MODEL = Model(
+    path="checkpoints/tiny.safetensors",
+    repository="owner/tiny",
+    file="weights/tiny.safetensors",
+    revision="a" * 40,
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    bytes=len(CONTENT),
+    licence="of-the-test",
+)
 
 
 class Shelf(ThreadingHTTPServer):
@@ -28,16 +38,14 @@ class Shelf(ThreadingHTTPServer):
         self.break_after: int | None = None
         self.status: int | None = None
         self.asked: list[str | None] = []
+        self.paths: list[str] = []
 
     @property
-    def model(self) -> Model:
-        return Model(
-            path="checkpoints/tiny.safetensors",
-            url=f"http://127.0.0.1:{self.server_port}/tiny",
-            sha256=hashlib.sha256(CONTENT).hexdigest(),
-            bytes=len(CONTENT),
-            licence="of the test",
-        )
+    def hub(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def fetch(self, folder: Path, **changes: Any) -> int:
+        return models.fetch_models([dataclasses.replace(MODEL, **changes)], folder, hub=self.hub)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,6 +54,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         shelf, wanted = self.server, self.headers.get("Range")
         shelf.asked.append(wanted)
+        shelf.paths.append(self.path)
         if shelf.status is not None:
             self.send_error(shelf.status)
             return
@@ -71,9 +80,9 @@ def shelf() -> Iterator[Shelf]:
 
 
 def test_model_is_fetched_once(shelf: Shelf, tmp_path: Path) -> None:
-    assert fetch_models([shelf.model], tmp_path) == 1
-    assert fetch_models([shelf.model], tmp_path) == 0
-    assert (tmp_path / shelf.model.path).read_bytes() == CONTENT
+    assert shelf.fetch(tmp_path) == 1
+    assert shelf.fetch(tmp_path) == 0
+    assert (tmp_path / MODEL.path).read_bytes() == CONTENT
     assert shelf.asked == [None]
 
 
@@ -81,12 +90,12 @@ def test_model_is_fetched_once(shelf: Shelf, tmp_path: Path) -> None:
 def test_download_that_broke_off_is_continued(shelf: Shelf, tmp_path: Path, ranges: bool) -> None:
     shelf.break_after, shelf.ranges = 100_000, ranges
     with pytest.raises(Unavailable):
-        fetch_models([shelf.model], tmp_path)
-    assert not (tmp_path / shelf.model.path).exists()
+        shelf.fetch(tmp_path)
+    assert not (tmp_path / MODEL.path).exists()
     shelf.break_after = None
 
-    assert fetch_models([shelf.model], tmp_path) == 1
-    assert (tmp_path / shelf.model.path).read_bytes() == CONTENT
+    assert shelf.fetch(tmp_path) == 1
+    assert (tmp_path / MODEL.path).read_bytes() == CONTENT
     assert shelf.asked[0] is None
     assert shelf.asked[1] is not None
     if ranges:
@@ -101,41 +110,59 @@ def test_content_that_is_not_what_was_pinned_is_not_kept(
 ) -> None:
     shelf.content = content
     with pytest.raises(ConfigurationError, match="pin"):
-        fetch_models([shelf.model], tmp_path)
+        shelf.fetch(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_file_of_another_pin_is_replaced(shelf: Shelf, tmp_path: Path) -> None:
-    path = tmp_path / shelf.model.path
+    path = tmp_path / MODEL.path
     path.parent.mkdir()
     path.write_bytes(bytes(len(CONTENT)))
-    assert fetch_models([shelf.model], tmp_path) == 1
+    assert shelf.fetch(tmp_path) == 1
     assert path.read_bytes() == CONTENT
 
 
 def test_server_that_refuses_is_unavailable(shelf: Shelf, tmp_path: Path) -> None:
     shelf.status = 503
     with pytest.raises(Unavailable, match="503"):
-        fetch_models([shelf.model], tmp_path)
+        shelf.fetch(tmp_path)
 
 
 def test_server_that_is_not_there_is_unavailable(tmp_path: Path, closed_port: int) -> None:
-    model = Model(
-        path="x", url=f"http://127.0.0.1:{closed_port}/", sha256="0" * 64, bytes=1, licence=""
-    )
     with pytest.raises(Unavailable):
-        fetch_models([model], tmp_path)
+        models.fetch_models([MODEL], tmp_path, hub=f"http://127.0.0.1:{closed_port}")
 
 
-def test_model_that_is_not_pinned_is_refused(shelf: Shelf, tmp_path: Path) -> None:
-    for part in ("url", "sha256"):
-        model = dataclasses.replace(shelf.model, **{part: Unresolved("nobody read it")})
-        with pytest.raises(ConfigurationError, match="not pinned"):
-            fetch_models([model], tmp_path)
+def test_what_is_asked_for_is_a_revision_and_no_branch(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.fetch(tmp_path)
+    assert shelf.paths == [f"/owner/tiny/resolve/{'a' * 40}/weights/tiny.safetensors"]
+
+
+@pytest.mark.parametrize("proof", [None, "half"])
+def test_file_whose_proof_was_lost_is_hashed_and_not_fetched_again(
+    shelf: Shelf, tmp_path: Path, proof: str | None
+) -> None:
+    shelf.fetch(tmp_path)
+    [kept] = tmp_path.rglob("*.sha256")
+    kept.unlink()
+    if proof is not None:
+        kept.write_text(proof)
+
+    assert shelf.fetch(tmp_path) == 0
+    assert kept.read_text() == MODEL.sha256
+    assert shelf.asked == [None]
+
+
+@pytest.mark.parametrize("part", ["revision", "sha256", "bytes", "licence"])
+def test_model_that_is_not_pinned_is_refused_before_any_is_fetched(
+    shelf: Shelf, tmp_path: Path, part: str
+) -> None:
+    loose = dataclasses.replace(MODEL, path="vae/x", **{part: Unresolved("nobody read it")})
+    with pytest.raises(ConfigurationError, match="not pinned yet: vae/x;"):
+        models.fetch_models([MODEL, loose], tmp_path, hub=shelf.hub)
     assert shelf.asked == []
 
 
 def test_path_outside_of_the_folder_is_refused(shelf: Shelf, tmp_path: Path) -> None:
-    model = dataclasses.replace(shelf.model, path="../outside")
     with pytest.raises(ConfigurationError, match="outside"):
-        fetch_models([model], tmp_path / "models")
+        shelf.fetch(tmp_path / "models", path="../outside")

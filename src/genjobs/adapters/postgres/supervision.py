@@ -32,8 +32,10 @@ ORPHANS: Final = """
 SELECT f.key
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::integer[])
     AS f (tenant_id, job_id, key, attempt, claim)
-JOIN genjobs.tenant_load t ON t.tenant_id = f.tenant_id
-WHERE NOT EXISTS (
+WHERE EXISTS (
+    SELECT 1 FROM genjobs.tenant_load t WHERE t.tenant_id = f.tenant_id
+    OFFSET 0
+) AND NOT EXISTS (
     SELECT 1 FROM genjobs.jobs j
     WHERE j.tenant_id = f.tenant_id AND j.id = f.job_id AND (
         j.inputs @> jsonb_build_array(jsonb_build_object('key', f.key))

@@ -66,6 +66,7 @@ from genjobs.domain.ports.network import (
     Resolver,
     UrlFetcher,
 )
+from genjobs.domain.ports.pins import PinSources
 from genjobs.domain.ports.pool import (
     PoolControl,
     PoolLedger,
@@ -113,6 +114,7 @@ __all__ = [
     "NotReached",
     "Overview",
     "PictureSize",
+    "PinSources",
     "PlatformExaminer",
     "PoolControl",
     "PoolLedger",

@@ -43,6 +43,7 @@ from genjobs.testing.contracts.job_races import JobOutageContract, JobRacesContr
 from genjobs.testing.contracts.job_store import JobStoreContract
 from genjobs.testing.contracts.jobs_backend import JobsBackend
 from genjobs.testing.contracts.network import Publish, ResolverContract, UrlFetcherContract
+from genjobs.testing.contracts.pins import PinScene, PinSourcesContract
 from genjobs.testing.contracts.plans import PlansContract
 from genjobs.testing.contracts.pool import (
     PoolControlContract,
@@ -121,6 +122,8 @@ __all__ = [
     "KeyDirectoryContract",
     "MediaInspectorContract",
     "MediaProbeContract",
+    "PinScene",
+    "PinSourcesContract",
     "PlansContract",
     "Platform",
     "PoolBackend",
