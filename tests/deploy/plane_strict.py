@@ -8,6 +8,7 @@ from typing import Any
 import grpclib
 from modal_proto import api_pb2
 
+from genjobs.gpu.stack import STACK
 from tests.deploy.plane import Plane
 
 _MAKE = api_pb2.OBJECT_CREATION_TYPE_CREATE_IF_MISSING
@@ -15,6 +16,8 @@ _MAKE = api_pb2.OBJECT_CREATION_TYPE_CREATE_IF_MISSING
 
 class StrictPlane(Plane):
     """Has only what was made, and says so of what is looked up."""
+
+    builder = str(STACK.image_builder)
 
     def __init__(self) -> None:
         super().__init__()
