@@ -152,8 +152,17 @@ async def test_database_that_cannot_be_entered_is_told_and_the_rest_is_looked_at
     assert "not-to-be-shown" not in repr(found)
 
 
-async def test_url_that_is_none_is_told(database: Database) -> None:
-    found = await looked(database, worker="mysql://a:not-to-be-shown@h/d")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://a:not-to-be-shown@h/d",
+        "postgresql+asyncpg://a:not-to-be-shown/and@h:5432/d",  # a password to be percent-encoded
+        "postgresql+asyncpg://a:not-to-be-shown@h:port/d",
+        "postgresql+asyncpg://a:not-to-be-shown@[h/d",
+    ],
+)
+async def test_url_that_is_none_is_told(database: Database, url: str) -> None:
+    found = await looked(database, worker=url)
     assert codes(found) == {"database.worker": "settings_refused"}
     assert "not-to-be-shown" not in repr(found)
 

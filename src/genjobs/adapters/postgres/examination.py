@@ -21,7 +21,7 @@ _SECONDS: Final = 5.0
 #: Turns of two connections; a pooler whose free connections others take may need several.
 _TURNS: Final = 6
 #: Values of ``ssl`` or ``sslmode`` with which the driver never goes on in clear.
-_ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full", "true"})
+_ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
 
 _LOGIN: Final = """
 WITH ours AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = 'genjobs'),
