@@ -3,7 +3,7 @@ Run the benchmarks and print them; also written to bench/latest.json.
 
 Servers run as processes of their own, ours and the floor in turns, five rounds; medians count.
 Postgres is as durable for all of them. With names, only those: api, whole, sizes, peer,
-fairness, pipeline, objects, capacity. What capacity prints is simulated, and needs no server.
+fairness, pipeline, objects, imports, capacity. What capacity prints is simulated, and needs no server.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from pathlib import Path
 from bench import pipeline
 from bench.api import KEY, api, whole_path
 from bench.capacity import capacity
+from bench.imports import imports
 from bench.objects import objects
 from bench.queues import beside_a_peer, fairness, sizes
 from genjobs.adapters.local.embedded_postgres import embedded_postgres
 
-ALL = ("api", "whole", "sizes", "peer", "fairness", "pipeline", "objects", "capacity")
+ALL = ("api", "whole", "sizes", "peer", "fairness", "pipeline", "objects", "imports", "capacity")
 #: The benchmarks come from one user, as fast as they can; counted they are all the same.
 FAST = json.dumps({"submits_per_second": 1e6, "submit_burst": 1_000_000, "max_queued": 10_000_000})
 
@@ -59,6 +60,8 @@ async def main(wanted: Collection[str]) -> None:
             results += await pipeline.rows(data, settings)
         if "objects" in wanted:
             results += await objects()
+        if "imports" in wanted:
+            results += await imports()
         if "capacity" in wanted:
             results += capacity()
     latest = Path(__file__).parent / "latest.json"

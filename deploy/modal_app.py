@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import modal
 
-from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.pins import BaseImage
 from genjobs.gpu import stack
 from genjobs.gpu.stack import MODELS, STACK, comfyui_settings
-from genjobs.settings.deployment import DeploymentSettings
+from genjobs.settings.deployment import DeploymentSettings, WorkerCalls
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -29,6 +28,7 @@ REQUIREMENTS: Final = HERE.parent / "requirements"
 MINUTE: Final = 60
 
 deployment: Final = DeploymentSettings()
+calls: Final = WorkerCalls()
 app: Final = modal.App(deployment.app)
 
 # -- what containers are made of ------------------------------------------------------------------
@@ -82,7 +82,7 @@ storage: Final = modal.Secret.from_name(
 )
 signing: Final = modal.Secret.from_name(deployment.api_secret, required_keys=["GENJOBS_TOKEN_KEYS"])
 models: Final = modal.Volume.from_name(deployment.models_volume, create_if_missing=True, version=2)
-environment: Final = deployment.environment()
+environment: Final = {**deployment.environment(), **calls.environment()}
 
 # -- the API --------------------------------------------------------------------------------------
 
@@ -106,12 +106,42 @@ def api() -> FastAPI:
     return containers.api()
 
 
+if deployment.proxy_auth:
+    reading: Final = modal.Secret.from_name(
+        deployment.reader_secret,
+        required_keys=[
+            "GENJOBS_DATABASE_URL",
+            "GENJOBS_ARTIFACTS_URL",
+            "GENJOBS_R2_ACCESS_KEY_ID",
+            "GENJOBS_R2_SECRET_ACCESS_KEY",
+        ],
+    )
+
+    @app.function(
+        image=cpu_image,
+        env={**environment, "GENJOBS_READS_ONLY": "true"},
+        secrets=[reading],
+        cpu=1.0,
+        memory=1024,
+        min_containers=deployment.api_min_containers,
+        max_containers=deployment.api_max_containers,
+        timeout=MINUTE,
+    )
+    @modal.concurrent(max_inputs=deployment.api_inputs)
+    @modal.asgi_app()
+    def reader() -> FastAPI:
+        """Serve what end users read: their browsers have no proxy token."""
+        from genjobs.bootstrap import containers
+
+        return containers.reader()
+
+
 # -- the GPU worker -------------------------------------------------------------------------------
 
 
 @app.cls(
     image=gpu_image,
-    env={**environment, **comfyui_settings()},
+    env={**environment, **comfyui_settings(), **calls.of_worker()},
     secrets=[database, storage],
     volumes={MODELS: models.with_mount_options(read_only=True)},
     gpu=list(deployment.gpus),
@@ -120,8 +150,8 @@ def api() -> FastAPI:
     buffer_containers=deployment.buffer_containers,
     scaledown_window=deployment.scaledown_seconds,
     retries=0,  # attempts are ours
-    timeout=deployment.call_seconds(Deadlines()),
-    startup_timeout=10 * MINUTE,
+    timeout=calls.call_seconds(),
+    startup_timeout=15 * MINUTE,  # ComfyUI may have to be begun, given up, and started
     enable_memory_snapshot=True,
 )
 @modal.concurrent(max_inputs=deployment.worker_places)
@@ -130,18 +160,20 @@ class Comfy:
 
     @modal.enter(snap=True)
     def load(self) -> None:
-        """Import what takes long, without a GPU and without a connection: it is snapshotted."""
-        from genjobs.bootstrap.preloading import load_worker_modules
+        """Do what takes long, without a GPU and without a connection: it is snapshotted."""
+        from genjobs.bootstrap import containers
 
-        load_worker_modules()
+        self._prepared = containers.prepare()
 
     @modal.enter(snap=False)
     async def wake(self) -> None:
-        """Start ComfyUI on this GPU and open connections."""
+        """Let ComfyUI go on, on this GPU, or start it, and open connections."""
         from genjobs.bootstrap import containers
 
         self._stack = AsyncExitStack()
-        self._worker: PushedWorker = await self._stack.enter_async_context(containers.worker())
+        self._worker: PushedWorker = await self._stack.enter_async_context(
+            containers.worker(self._prepared)
+        )
 
     @modal.method()
     async def run(self, tenant: str, user: str, job: str, attempt: int) -> str:

@@ -19,6 +19,10 @@ COMFYUI_DIRECTORY: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_DIRECTORY")
 #: How to start a real ComfyUI of one's own, with {port} in it, for tests that kill it; its base
 #: directory is the one above.
 COMFYUI_COMMAND: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_COMMAND")
+#: A user of this machine who can run that command, for a ComfyUI that is somebody else.
+COMFYUI_USER: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_USER")
+#: Where its packages are, if they are not its Python's own.
+COMFYUI_PYTHONPATH: Final = _GIVEN.get("GENJOBS_TEST_COMFYUI_PYTHONPATH")
 #: What the chaos run takes its choices from; without it each run makes others.
 CHAOS_SEED: Final = _GIVEN.get("GENJOBS_TEST_CHAOS_SEED")
 #: How long the soak may take; its clock makes the same eight hours of it.

@@ -18,6 +18,7 @@ from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
 from genjobs.domain.lifecycle import FINAL, PHASES, TRANSITIONS, JobStatus, Phase
 from genjobs.settings import Settings
+from genjobs.settings.attempts import AttemptSettings
 from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.deployment import DeploymentSettings
@@ -137,7 +138,7 @@ def error_list() -> str:
 def environment() -> str:
     """Return .env.example."""
     lines = ["# Every setting of genjobs, with its default. Drawn from the code by `make docs`."]
-    parts = (ComfyUISettings, CapacitySettings, KeepingSettings)
+    parts = (ComfyUISettings, AttemptSettings, CapacitySettings, KeepingSettings)
     inherited = {name for part in parts for name in part.model_fields}
     # What the class says itself comes first.
     lines += _of(Settings, sorted(Settings.model_fields, key=inherited.__contains__))

@@ -1,7 +1,7 @@
 """
 Whether a migration only expands: what the version before does must go on working on what it makes.
 
-Judged by the text of its SQL. Releases are marked in CHANGELOG.md; see ADR 24.
+Judged by the text of its SQL. Releases are marked in CHANGELOG.md; see ADR 26.
 """
 
 from __future__ import annotations

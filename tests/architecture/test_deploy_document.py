@@ -117,6 +117,7 @@ async def test_file_of_settings_becomes_the_secrets(open_folder: Path) -> None:
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, err.decode()
     assert out.decode() == "production 1\n"
+    # That of the reader is for proxy authentication, and put together by hand.
     rows = re.findall(r"^\| `genjobs-(\w+)` \| (.*) \|$", text_of("docs/deploy.md"), re.M)
     assert len(rows) == 4
     for name, keys in rows:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from genjobs.bootstrap.comfyui import comfyui_place
 from genjobs.domain.deadlines import Deadlines
 from genjobs.gpu.comfy_process import ComfyProcess
 from genjobs.gpu.keeping import ForeignEngine
+from genjobs.gpu.prepared import prepare
 from genjobs.settings import Settings
 from genjobs.simulator import running_simulator
 from genjobs.testing import (
@@ -32,6 +35,7 @@ from genjobs.testing import (
     a_tenant_id,
 )
 from genjobs.testing.contracts import CancelNoticesContract, EngineKeeperContract, JobsBackend
+from tests.integration.comfy_stand_in import SIMULATOR, make
 from tests.postgres import Database
 
 
@@ -47,6 +51,35 @@ class TestComfyProcess(EngineKeeperContract):
                 place.command, check=engine.check, clock=clock, environment={"PATH": sys.path[0]}
             ) as process,
         ):
+            yield process
+
+
+class TestPreparedComfyProcess(EngineKeeperContract):
+    @pytest.fixture
+    async def keeper(self, tmp_path: Path) -> AsyncIterator[ComfyProcess]:
+        folder = make(tmp_path / "comfyui", **{"main.py": SIMULATOR})
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        command = (sys.executable, "main.py", str(port), str(tmp_path / "base"))
+        prepared = prepare(
+            command, environment={}, limit=timedelta(seconds=60), modules=(), directory=folder
+        )
+        assert prepared is not None
+        clock = SystemClock()
+        async with (
+            ComfyUIEngine(f"http://127.0.0.1:{port}", clock=clock) as engine,
+            ComfyProcess(
+                command,
+                check=engine.check,
+                clock=clock,
+                environment={},
+                directory=folder,
+                prepared=prepared,
+            ) as process,
+        ):
+            await process.ready()
+            assert process.prepared
             yield process
 
 

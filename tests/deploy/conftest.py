@@ -22,6 +22,26 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Plane:
         return served.plane
 
 
+@pytest.fixture(scope="session")
+def behind_proxy_auth(tmp_path_factory: pytest.TempPathFactory) -> Plane:
+    """The same with proxy authentication and other settings changed."""
+    with serve() as served:
+        done = deploy(
+            served,
+            tmp_path_factory.mktemp("deploy"),
+            GENJOBS_MODAL_APP="other",
+            GENJOBS_MODAL_GPUS='["L4"]',
+            GENJOBS_MODAL_MAX_CONTAINERS="3",
+            GENJOBS_MODAL_WORKER_PLACES="2",
+            GENJOBS_MODAL_PROXY_AUTH="true",
+            GENJOBS_MODAL_READER_SECRET="for-reads",
+            GENJOBS_RENDERER_WAIT_SECONDS="4000.5",
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Warning" not in done.stdout + done.stderr
+        return served.plane
+
+
 @pytest.fixture
 def served() -> Iterator[Served]:
     with serve() as served:

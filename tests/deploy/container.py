@@ -43,17 +43,34 @@ def arguments(served: Served, name: str) -> api_pb2.ContainerArguments:
         function_def=function,
         app_layout=layout,
         environment_name="main",
-        checkpoint_id="ch-1" if function.is_checkpointing_function else "",
     )
 
 
 @asynccontextmanager
 async def running(
-    served: Served, folder: Path, settings: dict[str, str], name: str = f"{WORKER}.*"
+    served: Served,
+    folder: Path,
+    settings: dict[str, str],
+    name: str = f"{WORKER}.*",
+    *,
+    checkpoint: str = "",
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a container of a function; its process is ended at the end."""
+    """
+    Run a container of a function; its process is ended at the end.
+
+    With ``checkpoint`` it stops for a snapshot, and goes on when ``folder`` has ``restored``.
+    """
     told = folder / "arguments"
-    told.write_bytes(arguments(served, name).SerializeToString())
+    given = arguments(served, name)
+    given.checkpoint_id = checkpoint
+    if checkpoint:  # as the server says it of a function that asked for snapshots
+        assert given.function_def.checkpointing_enabled
+        given.function_def.is_checkpointing_function = True
+    told.write_bytes(given.SerializeToString())
+    snapshot = {
+        "MODAL_ENABLE_SNAP_RESTORE": "1",
+        "MODAL_RESTORE_STATE_PATH": str(folder / "restored"),
+    }
     home = folder / "root"  # where the module is alone, as in a container
     home.mkdir(exist_ok=True)
     shutil.copy(ROOT / "deploy/modal_app.py", home)
@@ -69,6 +86,7 @@ async def running(
                 "MODAL_SERVER_URL": served.url,
                 "MODAL_TASK_ID": TASK,
                 "MODAL_IS_REMOTE": "1",
+                **(snapshot if checkpoint else {}),
                 **settings,
             },
             stdout=log,

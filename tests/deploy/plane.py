@@ -21,6 +21,7 @@ from modal_proto import api_grpc, api_pb2
 
 from tests.deploy.plane_calls import Calls
 from tests.deploy.plane_containers import Containers
+from tests.deploy.plane_scaling import Scaling
 from tests.deploy.plane_web import Web
 
 
@@ -29,6 +30,8 @@ class Deploys:
 
     #: What the workspace is set to; a client that was told a version asks for that one.
     builder = "2025.06"
+    #: Whether a class with parameters gets a function of its own, as at Modal.
+    binds = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,15 +204,17 @@ class Deploys:
         data = self.functions[asked.function_id]
         described = _metadata(data.function_name, data.ranked_functions[0].function)
         described.base_function_id = asked.function_id
+        bound = asked.function_id
+        if self.binds:
+            bound = f"{bound}-bound"
+            self.functions[bound] = data
         await stream.send_message(
-            api_pb2.FunctionBindParamsResponse(
-                bound_function_id=asked.function_id, handle_metadata=described
-            )
+            api_pb2.FunctionBindParamsResponse(bound_function_id=bound, handle_metadata=described)
         )
 
 
 @patch_mock_servicer  # what is not defined answers UNIMPLEMENTED
-class Plane(Deploys, Calls, Containers, Web, api_grpc.ModalClientBase):
+class Plane(Deploys, Calls, Containers, Scaling, Web, api_grpc.ModalClientBase):
     """All of it."""
 
     def adopt(self, deployed: Plane) -> None:

@@ -19,6 +19,8 @@ class Calls:
         #: Calls that were spawned, with their inputs; and how those ended that have.
         self.spawned: dict[str, api_pb2.FunctionPutInputsItem] = {}
         self.results: dict[str, api_pb2.FunctionGetOutputsItem] = {}
+        #: Which function each is of.
+        self.called: dict[str, str] = {}
         self.cancels: list[tuple[str, bool]] = []
         #: Whether a cancel shows in the call's state.
         self.heeds_cancels = True
@@ -31,6 +33,7 @@ class Calls:
         call_id = f"fc-{len(self.spawned) + 1}"
         [given] = asked.pipelined_inputs
         self.spawned[call_id] = given
+        self.called[call_id] = asked.function_id
         self.bring(call_id, asked.function_id)  # type: ignore[attr-defined]
         await stream.send_message(
             api_pb2.FunctionMapResponse(

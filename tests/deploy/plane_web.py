@@ -19,7 +19,13 @@ class Web:
         self.messages: dict[str, list[dict[str, Any]]] = {}
 
     def request(
-        self, call_id: str, method: str, path: str, headers: dict[str, str], body: bytes
+        self,
+        call_id: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        function: str = "api",
     ) -> None:
         """Let a request come in; a container gets it as a call."""
         scope = {
@@ -44,7 +50,7 @@ class Web:
             )
         )
         self.spawned[call_id] = given  # type: ignore[attr-defined]
-        self.bring(call_id, self.layout["api"])  # type: ignore[attr-defined]
+        self.bring(call_id, self.layout[function])  # type: ignore[attr-defined]
 
     async def FunctionCallGetDataIn(self, stream: Any) -> None:
         asked = await stream.recv_message()

@@ -1,17 +1,24 @@
-"""The API in Modal's own container process: its lifespan, a submit, and the call it makes."""
+"""
+The APIs in Modal's own container process: a submit and the call it makes; end users' reads.
+
+The reader is told no more than its secret must hold.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from genjobs.settings.deployment import WORKER
 from genjobs.testing import a_key_record, a_key_text, a_tenant_id, a_workflow
+from genjobs.testing.site_keys import a_site_key
 from tests.arrangements import PostgresArrangement
 from tests.deploy.container import running
 from tests.deploy.plane import Plane, Served
+from tests.deploy.test_modal_app import environment_of
 from tests.postgres import Database
 
 
@@ -65,4 +72,47 @@ async def test_api_serves_and_calls_for_what_is_submitted(
     assert process.returncode == 0
     kept = await database.execute("SELECT call_id FROM genjobs.slots WHERE job_id IS NOT NULL")
     assert [row["call_id"] for row in kept] == list(calls)
+    assert "Warning" not in (tmp_path / "container.log").read_text()
+
+
+async def test_reader_reads_for_tokens_of_sites_with_nothing_but_the_apis_role(
+    database: Database, served: Served, behind_proxy_auth: Plane, tmp_path: Path
+) -> None:
+    served.plane.adopt(behind_proxy_auth)
+    tenant, key = a_tenant_id(), a_key_text("api")
+    await database.make_tenant(tenant)
+    arrange, site = PostgresArrangement(database), a_site_key(tenant)
+    await arrange.add_key(a_key_record(key, tenant))
+    await arrange.add_issuer_key(site.public)
+    told = environment_of(served.plane, served.plane.function("reader"))
+    settings = {
+        **told,
+        "GENJOBS_DATABASE_URL": database.api,
+        "GENJOBS_ARTIFACTS_URL": "r2://account/bucket",
+        "GENJOBS_R2_ACCESS_KEY_ID": "id",
+        "GENJOBS_R2_SECRET_ACCESS_KEY": "secret",
+    }
+    token = site.token(datetime.now(UTC))
+    asked = (
+        ("GET", "/livez", "", 200),
+        ("GET", "/v1/jobs", token, 200),
+        ("GET", "/v1/jobs", key.reveal(), 401),
+        ("POST", "/v1/jobs", token, 405),
+        ("POST", "/v1/tokens", key.reveal(), 404),
+    )
+    async with running(served, tmp_path, settings, "reader") as process:
+        try:
+            for number, (method, path, credential, status) in enumerate(asked):
+                headers = {"Authorization": f"Bearer {credential}"}
+                request = (method, path, headers, b"", "reader")
+                found, body = await answer(served, f"fc-web-{number}", *request)
+                assert found == status, (method, path, body)
+                if path == "/v1/jobs" and status == 200:
+                    assert body == {"data": [], "has_more": False, "next_cursor": None}
+            served.tell(served.plane.bring, "", served.plane.layout["reader"])
+            await asyncio.wait_for(process.wait(), 20)
+        except BaseException:
+            print((tmp_path / "container.log").read_text()[-8000:])
+            raise
+    assert process.returncode == 0
     assert "Warning" not in (tmp_path / "container.log").read_text()

@@ -8,7 +8,12 @@ the control plane is the one beside this.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import os
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +36,7 @@ from genjobs.testing import a_workflow
 from genjobs.testing.contracts.engine import sampling
 from tests.deploy.container import TASK, running
 from tests.deploy.plane import Plane, Served
+from tests.integration.comfy_stand_in import SIMULATOR, make
 from tests.postgres import Database
 
 USER = "u_1"
@@ -98,8 +104,8 @@ class Site:
         return self.served.plane.outputs[call_id]
 
     @asynccontextmanager
-    async def container(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        async with running(self.served, self.folder, self.settings) as process:
+    async def container(self, **given: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        async with running(self.served, self.folder, self.settings, **given) as process:
             try:
                 yield process
             except BaseException:
@@ -192,6 +198,65 @@ async def test_calls_cancels_interruptions_and_a_preemption(site: Site) -> None:
     log = (site.folder / "container.log").read_text()
     assert "worker.stopped" in log
     assert "Warning" not in log
+
+
+async def test_comfyui_goes_on_after_a_snapshot_that_holds_no_connection(site: Site) -> None:
+    """A process that Modal's entry point stops where it would be snapshotted, and lets go on."""
+    stand_in = make(site.folder / "comfyui", **{"main.py": SIMULATOR})
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    site.settings.update(
+        GENJOBS_LOG_JSON="true",
+        GENJOBS_COMFYUI_SNAPSHOT="true",
+        GENJOBS_COMFYUI_URL=f"http://127.0.0.1:{port}",
+        GENJOBS_COMFYUI_COMMAND=f"{sys.executable} main.py {{port}} {{directory}}",
+        GENJOBS_COMFYUI_WORKDIR=str(stand_in),
+        GENJOBS_COMFYUI_DIRECTORY=str(site.folder / "base"),
+    )
+    async with site.container(checkpoint="ch-1") as process:
+        async with asyncio.timeout(40):
+            while "checkpoint" not in site.served.plane.heard:
+                await asyncio.sleep(0.05)
+            while open_ports(process.pid):  # the SDK's own are closed next
+                await asyncio.sleep(0.05)
+        [child] = children(process.pid)
+        state = site.folder / "state"
+        state.write_text(json.dumps({"task_id": "ta-02RESTORED"}))
+        state.rename(site.folder / "restored")
+        job = await site.submit(a_workflow())
+        await site.reached(job, JobStatus.COMPLETED)
+        assert open_ports(process.pid)
+        [attempt] = await site.attempts(job)
+        assert attempt[1] == "ta-02RESTORED#fc-1"
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 20)
+    log = (site.folder / "container.log").read_text()
+    [started] = [line for line in log.splitlines() if '"worker.started"' in line]
+    assert json.loads(started)["prepared"] is True
+    assert json.loads(started)["seconds_to_ready"] < 30
+    assert f'"pid": {child}' in log
+    assert not Path(f"/proc/{child}").exists()
+
+
+def children(pid: int) -> set[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return {int(child) for child in text.split()}
+
+
+def open_ports(pid: int) -> set[str]:
+    """Return the local addresses of the process's TCP sockets."""
+    links = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            links.add(os.readlink(fd))
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:
+            parts = line.split()
+            if f"socket:[{parts[9]}]" in links:
+                found.add(parts[2])
+    return found
 
 
 @pytest.mark.slow

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from genjobs.domain.deadlines import Deadlines
 from genjobs.settings.deployment import WORKER, DeploymentSettings
-from tests.deploy.deploying import ROOT, deploy
-from tests.deploy.plane import Plane, serve
+from tests.deploy.deploying import ROOT
+from tests.deploy.plane import Plane
 
 #: GPUs by the names that Modal's documentation gives them; a typo in a list is not refused.
 #: Where a container at Modal has what is shipped.
@@ -213,46 +213,3 @@ def test_genjobs_is_shipped_whole(deployed: Plane) -> None:
     }
     assert wanted <= shipped
     assert f"{HOME}/modal_app.py" in shipped
-
-
-def test_settings_of_the_deployment_change_it(tmp_path: Path) -> None:
-    with serve() as served:
-        done = deploy(
-            served,
-            tmp_path,
-            GENJOBS_MODAL_APP="other",
-            GENJOBS_MODAL_GPUS='["L4"]',
-            GENJOBS_MODAL_MAX_CONTAINERS="3",
-            GENJOBS_MODAL_WORKER_PLACES="2",
-            GENJOBS_MODAL_PROXY_AUTH="true",
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        plane = served.plane
-        assert plane.published is not None
-        assert plane.published.name == "other"
-        worker = plane.function(f"{WORKER}.*")
-        assert worker.resources.gpu_config.gpu_type == "L4"
-        assert worker.max_concurrent_inputs == 2
-        assert plane.function("api").webhook_config.requires_proxy_auth
-
-
-def test_window_holds_what_all_workers_can_have() -> None:
-    wanted = DeploymentSettings(max_containers=5, worker_places=3)  # type: ignore[call-arg]
-    told = wanted.environment()
-    assert (told["GENJOBS_MAX_CONTAINERS"], told["GENJOBS_WORKER_PLACES"]) == ("5", "3")
-    assert wanted.environment()["GENJOBS_DISPATCH_URL"] == f"modal://genjobs/{WORKER}"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"min_containers": 3, "max_containers": 2},
-        {"gpus": ()},
-        {"scaledown_seconds": 1},
-        {"app": "no name"},
-        {"api_min_containers": 9},
-    ],
-)
-def test_deployment_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="1 validation error"):
-        DeploymentSettings(**wrong)

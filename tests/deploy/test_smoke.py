@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import os
 import sys
@@ -184,14 +183,11 @@ async def test_container_knows_whether_it_came_from_a_snapshot(
         "GENJOBS_DIRECT_NOTICES": "false",
         "GENJOBS_LOG_JSON": "true",
     }
+    checkpoint = ""
     if restored:
-        state = tmp_path / "restore-state.json"
-        state.write_text(json.dumps({"task_id": "ta-02OTHER"}))
-        settings |= {"MODAL_ENABLE_SNAP_RESTORE": "1", "MODAL_RESTORE_STATE_PATH": str(state)}
-        served.plane.functions = copy.deepcopy(served.plane.functions)
-        # Which the real one says of itself where a snapshot is to be taken.
-        served.plane.function(f"{WORKER}.*").is_checkpointing_function = True
-    async with container(served, tmp_path, settings) as process:
+        checkpoint = "ch-1"
+        (tmp_path / "restored").write_text(json.dumps({"task_id": "ta-02OTHER"}))
+    async with container(served, tmp_path, settings, checkpoint=checkpoint) as process:
         log = tmp_path / "container.log"
         async with asyncio.timeout(40):
             while READY not in log.read_text():

@@ -26,6 +26,7 @@ from genjobs.bootstrap import Adapters, open_adapters
 from genjobs.domain.job import CancelMethod, Job
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.gpu.comfy_process import ComfyProcess
+from genjobs.gpu.prepared import PreparedProcess
 from genjobs.settings import Settings
 from genjobs.testing import a_workflow
 from genjobs.testing.contracts.engine import sampling
@@ -95,7 +96,9 @@ class Ladder:
 
 
 @asynccontextmanager
-async def open_ladder(database: Database, folder: Path, **given: object) -> AsyncIterator[Ladder]:
+async def open_ladder(
+    database: Database, folder: Path, *, prepared: PreparedProcess | None = None, **given: object
+) -> AsyncIterator[Ladder]:
     settings = Settings.model_validate(
         {
             "database_url": database.api,
@@ -109,6 +112,7 @@ async def open_ladder(database: Database, folder: Path, **given: object) -> Asyn
     )
     await bootstrap.prepare_database(settings, database.owner)
     async with open_adapters(settings, Adapters) as adapters:
+        adapters.prepared = prepared
         worker = await bootstrap.build_worker(adapters)
         keeper = await adapters.keeper()
         assert isinstance(keeper, ComfyProcess)

@@ -13,6 +13,7 @@ import pytest
 
 from genjobs import bootstrap
 from genjobs.bootstrap import Adapters
+from genjobs.bootstrap.reading import build_reader_context
 from genjobs.domain.ids import JobId, TenantId
 from genjobs.domain.tenancy import Reach
 from genjobs.settings import Settings
@@ -134,6 +135,11 @@ KINDS: dict[str, tuple[str, Opener, tuple[Any, ...]]] = {
         f"modal://genjobs/{WORKER}",
         lambda adapters: serving(adapters, worker=False, beside=False),
         (asks, works),
+    ),
+    "container of reader": (
+        f"modal://genjobs/{WORKER}",
+        lambda adapters: only(build_reader_context(adapters)),
+        (asks,),
     ),
     f"container of {WORKER}": (f"modal://genjobs/{WORKER}", called, (works,)),
     "container of ingest": (

@@ -10,6 +10,7 @@ from genjobs.bootstrap import Adapters, load_settings
 from genjobs.domain.errors import ConfigurationError
 from genjobs.domain.ids import TenantId, tenant_text
 from genjobs.settings import DEFAULT_TENANT, Environment, Settings
+from genjobs.settings.deployment import WorkerCalls
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,40 @@ def test_tenant_may_be_named_as_it_is_listed(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigurationError, match="GENJOBS_TENANT_ID") as refused:
         load_settings()
     assert "hunter2" not in refused.value.message
+
+
+async def test_process_that_only_reads_has_no_role_to_work_with() -> None:
+    settings = Settings.model_validate(
+        {"reads_only": True, "database_url": "postgresql+asyncpg://a@h/d"}
+    )
+    async with AsyncExitStack() as stack:
+        adapters = Adapters(settings, stack)
+        for opened in (adapters.ledger, adapters.supervision, adapters.notices):
+            with pytest.raises(ConfigurationError, match="worker_database_url"):
+                await opened()
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({}, True),
+        ({"start_seconds": 500}, True),
+        ({"start_seconds": 601}, False),
+        ({"renderer_wait_seconds": 901}, False),
+        ({"cancel_grace_seconds": 31}, False),
+        ({"stop_seconds": 21}, False),
+        ({"stop_seconds": 21, "start_seconds": 599}, True),
+    ],
+)
+def test_worker_whose_attempts_may_outlast_its_calls_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, float], fits: bool
+) -> None:
+    monkeypatch.setenv("GENJOBS_DISPATCH_URL", "modal://genjobs/Comfy")
+    monkeypatch.setenv("GENJOBS_CALL_SECONDS", str(WorkerCalls().call_seconds()))
+    for name, value in given.items():
+        monkeypatch.setenv(f"GENJOBS_{name.upper()}", str(value))
+    if fits:
+        load_settings()
+        return
+    with pytest.raises(ConfigurationError, match="an attempt may take"):
+        load_settings()

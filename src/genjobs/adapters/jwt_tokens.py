@@ -37,8 +37,17 @@ _SHORTEST_SECRET: Final = 32  # bytes; RFC 7518 section 3.2
 class JwtCodec:
     """The ``TokenCodec`` port."""
 
-    def __init__(self, secrets: Sequence[str], *, audience: str) -> None:
-        if not secrets or any(len(secret.encode()) < _SHORTEST_SECRET for secret in secrets):
+    def __init__(self, secrets: Sequence[str], *, audience: str, sites_only: bool = False) -> None:
+        """
+        Take the secrets of our own tokens, the newest first.
+
+        ``sites_only``: there may be none, and only tokens that sites sign themselves are read.
+
+        Raises:
+            ConfigurationError: one is too short, or there is none and must be.
+        """
+        short = any(len(secret.encode()) < _SHORTEST_SECRET for secret in secrets)
+        if short or not (secrets or sites_only):
             raise ConfigurationError(
                 f"keys that sign tokens must have at least {_SHORTEST_SECRET} characters"
             )
@@ -48,7 +57,9 @@ class JwtCodec:
         self._reader = jwt.PyJWT()
 
     def sign(self, claims: TokenClaims) -> str:
-        """See the port."""
+        """See the port; ``ConfigurationError`` without a secret."""
+        if not self._secrets:
+            raise ConfigurationError("there is no key to sign tokens with")
         kid, secret = next(iter(self._secrets.items()))
         payload = {
             "iss": OWN_ISSUER,

@@ -16,7 +16,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from genjobs.api import problems
-from genjobs.api.context import context_of
+from genjobs.api.context import reader_of
 from genjobs.domain.errors import RateLimited, Unauthenticated
 from genjobs.domain.tenancy import Principal, Scope
 
@@ -41,7 +41,7 @@ def requires(scope: Scope, *, throttled: bool = True) -> Callable[[Handler], Han
             principal.require(scope)
             if not throttled:
                 return await handler(request, principal, **parameters)
-            throttle = context_of(request).throttle
+            throttle = reader_of(request).throttle
             try:
                 throttle.take(principal)
             except RateLimited:
@@ -67,4 +67,4 @@ async def _principal_of(request: Request) -> Principal:
     if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_CHARS:
         raise Unauthenticated
     client = request.client.host if request.client else None
-    return await context_of(request).genjobs.authenticator.authenticate(token, client=client)
+    return await reader_of(request).genjobs.authenticator.authenticate(token, client=client)

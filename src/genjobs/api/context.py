@@ -8,26 +8,39 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from genjobs.api.throttle import Throttle
-from genjobs.application.genjobs import Genjobs
+from genjobs.application.genjobs import Genjobs, Reads
 from genjobs.domain.ports import Clock, SignedFiles
 
 _request_id: ContextVar[str] = ContextVar("genjobs_request_id", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiContext:
-    """What the composition root hands to the API once everything is open."""
+class ReaderContext:
+    """What the composition root hands to an API that only reads, once everything is open."""
 
-    genjobs: Genjobs
+    genjobs: Reads
     clock: Clock
     throttle: Throttle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiContext(ReaderContext):
+    """The same of the whole API."""
+
+    genjobs: Genjobs
     #: Set when the API itself serves signed file URLs.
     signed_files: SignedFiles | None = None
 
 
 def context_of(request: Request) -> ApiContext:
-    """Return the context that the lifespan opened."""
+    """Return the context that the lifespan opened, for what only the whole API has."""
     context: ApiContext = request.app.state.context
+    return context
+
+
+def reader_of(request: Request) -> ReaderContext:
+    """Return the context that the lifespan opened, for what every API has."""
+    context: ReaderContext = request.app.state.context
     return context
 
 

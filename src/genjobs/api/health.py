@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from genjobs.api.context import context_of
+from genjobs.api.context import reader_of
 from genjobs.api.openapi import problem_responses
 from genjobs.domain.errors import Unavailable
 
@@ -35,7 +35,7 @@ async def ready(request: Request) -> dict[str, str] | Response:
     """Check the database's revision and the artifact store."""
     try:
         async with asyncio.timeout(_LIMIT):
-            await context_of(request).genjobs.check()
+            await reader_of(request).genjobs.check()
     except TimeoutError:
         raise Unavailable from None
     return {"status": "ok"}

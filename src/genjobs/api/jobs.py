@@ -1,4 +1,8 @@
-"""``/v1/jobs``: the job routes. They translate between HTTP and use cases, and decide nothing."""
+"""
+``/v1/jobs``: the job routes. They translate between HTTP and use cases, and decide nothing.
+
+Those that read are a router of their own, which an API that only reads has as well.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from starlette.responses import Response
 from genjobs.api import problems
 from genjobs.api.answers import JobOut, JobPageOut
 from genjobs.api.auth import requires
-from genjobs.api.context import context_of
+from genjobs.api.context import context_of, reader_of
 from genjobs.api.openapi import body_of, problem_responses
 from genjobs.api.routing import TextRoute
 from genjobs.api.schemas import JobCreate, JobListQuery
@@ -23,6 +27,7 @@ from genjobs.domain.ids import JobId, job_text, parse_job_id
 from genjobs.domain.tenancy import Principal, Scope
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=TextRoute)
+reading = APIRouter(prefix="/v1", tags=["jobs"], route_class=TextRoute)
 
 #: Above this a body is parsed and decoded in a thread, so that other requests are not held up.
 _BIG_BODY: Final = 128 * 1024
@@ -79,7 +84,7 @@ async def create_job(
     return _answer(use.get_job.signer.view(created.job), status=202, headers=headers)
 
 
-@router.get(
+@reading.get(
     "/jobs/{job_id}",
     operation_id="jobs_get",
     summary="Read a job",
@@ -95,18 +100,18 @@ async def get_job(
     request: Request, principal: Principal, job_id: str, user_id: UserId = None
 ) -> Response:
     """Return a job as it is now."""
-    view = await context_of(request).genjobs.get(principal.reach(user_id), job_id_of(job_id))
+    view = await reader_of(request).genjobs.get(principal.reach(user_id), job_id_of(job_id))
     etag = f'W/"{view.revision}"'
     headers = {**_FRESH, "ETag": etag}
     if not view.job.status.final:
         headers["Retry-After"] = _POLL_AFTER
     if _matches(request.headers.get("if-none-match"), etag):
-        context_of(request).throttle.give_back(principal, NOT_MODIFIED_DISCOUNT)
+        reader_of(request).throttle.give_back(principal, NOT_MODIFIED_DISCOUNT)
         return Response(status_code=304, headers=headers)
     return _answer(view, status=200, headers=headers)
 
 
-@router.get(
+@reading.get(
     "/jobs",
     operation_id="jobs_list",
     summary="List jobs, newest first",
@@ -140,7 +145,7 @@ async def list_jobs(
             "limit": limit,
         }
     )
-    page = await context_of(request).genjobs.list(
+    page = await reader_of(request).genjobs.list(
         reach, query.filter(), limit=query.limit, cursor=cursor
     )
     return Response(page_json(page), media_type="application/json", headers=_FRESH)
@@ -179,7 +184,7 @@ router.post(
 )(cancel_job)
 
 
-@router.get(
+@reading.get(
     "/jobs/{job_id}/outputs/{output_id}",
     operation_id="jobs_output",
     summary="Go to an output",
@@ -195,7 +200,7 @@ async def get_output(
     request: Request, principal: Principal, job_id: str, output_id: str, user_id: UserId = None
 ) -> Response:
     """Redirect to a fresh link."""
-    signed = await context_of(request).genjobs.output(
+    signed = await reader_of(request).genjobs.output(
         principal.reach(user_id), job_id_of(job_id), output_id
     )
     return Response(

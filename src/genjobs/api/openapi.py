@@ -15,6 +15,12 @@ DESCRIPTION: Final = (
     "`code`; docs/errors.md lists them all. Something that is not yours is answered exactly like "
     "something that does not exist."
 )
+READER_DESCRIPTION: Final = (
+    "Reads jobs with end users' tokens, and takes no other credential: what changes something, and "
+    "what a tenant's key is for, is at another address. Every refusal is a problem document "
+    "(RFC 9457) with a stable `code`. Something that is not yours is answered exactly like "
+    "something that does not exist."
+)
 TAGS: Final = [
     {"name": "jobs", "description": "Submit, watch and cancel jobs."},
     {"name": "erasure", "description": "Removing users and jobs for good."},
@@ -81,12 +87,16 @@ def body_of(schema: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def describe(app: FastAPI) -> None:
+def describe(app: FastAPI, *, reads_only: bool = False) -> None:
     """
     Add to the document what routes do by themselves, for speed: the body and the bearer key.
 
     FastAPI would run each of its own declarations of them on every request.
     """
+    bodies = () if reads_only else (JobCreate, TokenCreate, UploadCreate)
+    bearer = "A token of an end user"
+    if not reads_only:
+        bearer = "A tenant's API key, or a token of one of its end users"
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -94,7 +104,7 @@ def describe(app: FastAPI) -> None:
             return app.openapi_schema
         document = made()
         parts = document["components"]
-        for request in (JobCreate, TokenCreate, UploadCreate):
+        for request in bodies:
             schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
             parts["schemas"] |= schema.pop("$defs", {})
             parts["schemas"][request.__name__] = schema
@@ -102,7 +112,7 @@ def describe(app: FastAPI) -> None:
             "bearer": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "A tenant's API key, or a token of one of its end users",
+                "description": bearer,
             }
         }
         for path, operations in document["paths"].items():

@@ -39,13 +39,46 @@ _EVERYTHING: Final = JobFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Genjobs:
-    """Everything a caller can do, in one object."""
+class Reads:
+    """What a caller can read of jobs; nothing here holds a use case that writes."""
 
-    submit_job: SubmitJob
     get_job: GetJob
     get_output: GetOutput
     list_jobs: ListJobs
+    authenticator: Authenticator
+    jobs: JobStore
+    artifacts: ArtifactStore
+
+    async def get(self, reach: Reach, job_id: JobId) -> JobView:
+        """Return one job; ``NotFound`` when it is not within ``reach``."""
+        return await self.get_job(reach, job_id)
+
+    async def list(
+        self,
+        reach: Reach,
+        wanted: JobFilter = _EVERYTHING,
+        *,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Return one page of jobs, newest first."""
+        return await self.list_jobs(reach, wanted, limit=limit, cursor=cursor)
+
+    async def output(self, reach: Reach, job_id: JobId, output_id: str) -> SignedOutput:
+        """Return one output with a fresh link."""
+        return await self.get_output(reach, job_id, output_id)
+
+    async def check(self) -> None:
+        """Raise ``Unavailable`` unless database and artifact store can serve."""
+        await self.jobs.check()
+        await self.artifacts.check()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Genjobs(Reads):
+    """Everything a caller can do, in one object."""
+
+    submit_job: SubmitJob
     cancel_job: CancelJob
     create_upload: CreateUpload
     mint_token: MintToken
@@ -53,9 +86,6 @@ class Genjobs:
     erase_user: EraseUser
     erase_job: EraseJob
     get_erasure: GetErasure
-    authenticator: Authenticator
-    jobs: JobStore
-    artifacts: ArtifactStore
     #: The tenant that scripts act for; see :meth:`owner` and :meth:`reach`.
     tenant_id: TenantId
 
@@ -79,28 +109,9 @@ class Genjobs:
         """
         return await self.create_upload(owner, declaration)
 
-    async def get(self, reach: Reach, job_id: JobId) -> JobView:
-        """Return one job; ``NotFound`` when it is not within ``reach``."""
-        return await self.get_job(reach, job_id)
-
-    async def list(
-        self,
-        reach: Reach,
-        wanted: JobFilter = _EVERYTHING,
-        *,
-        limit: int = 20,
-        cursor: str | None = None,
-    ) -> JobPage:
-        """Return one page of jobs, newest first."""
-        return await self.list_jobs(reach, wanted, limit=limit, cursor=cursor)
-
     async def cancel(self, reach: Reach, job_id: JobId) -> JobView:
         """Ask for the job to be stopped and return it as it is then."""
         return await self.cancel_job(reach, job_id)
-
-    async def output(self, reach: Reach, job_id: JobId, output_id: str) -> SignedOutput:
-        """Return one output with a fresh link."""
-        return await self.get_output(reach, job_id, output_id)
 
     async def erasure(self, tenant_id: TenantId, erasure_id: ErasureId) -> Erasure:
         """Return how far an erasure is: the receipt, once it has ended."""
@@ -124,8 +135,3 @@ class Genjobs:
                     return view
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, _SLOWEST_POLL)
-
-    async def check(self) -> None:
-        """Raise ``Unavailable`` unless database and artifact store can serve."""
-        await self.jobs.check()
-        await self.artifacts.check()

@@ -7,6 +7,7 @@ the product is here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -36,10 +37,11 @@ from genjobs.bootstrap.administration import (
 from genjobs.bootstrap.capacity import build_adjuster, build_preview
 from genjobs.bootstrap.loading import load_settings, version
 from genjobs.bootstrap.preparing import DatabaseUrls, api_key, prepare_database
+from genjobs.bootstrap.reading import build_reader_context, rate_of
 from genjobs.bootstrap.supervising import build_supervisor
 from genjobs.bootstrap.working import build_pushed_worker, build_worker
 from genjobs.domain.ids import TenantId
-from genjobs.domain.rates import Rate
+from genjobs.gpu.prepared import PreparedProcess
 from genjobs.gpu.pushed import PushedWorker
 from genjobs.gpu.worker import PullWorker
 from genjobs.settings import Settings
@@ -47,7 +49,7 @@ from genjobs.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from genjobs.api.context import ApiContext
+    from genjobs.api.context import ApiContext, ReaderContext
     from genjobs.application.supervise import Supervise
 
 __all__ = [
@@ -64,6 +66,8 @@ __all__ = [
     "build_ingester",
     "build_preview",
     "build_pushed_worker",
+    "build_reader",
+    "build_reader_context",
     "build_supervisor",
     "build_worker",
     "load_settings",
@@ -174,11 +178,6 @@ async def build_context(adapters: Adapters) -> ApiContext:
     )
 
 
-def rate_of(per_second: float) -> Rate:
-    """Return a rate of which two seconds' worth may come at once."""
-    return Rate(per_second=per_second, burst=max(1, round(2 * per_second)))
-
-
 @asynccontextmanager
 async def open_adapters(
     settings: Settings, adapters: AdaptersFactory = Adapters
@@ -219,13 +218,22 @@ async def open_worker(
 
 @asynccontextmanager
 async def open_pushed_worker(
-    settings: Settings | None = None, adapters: AdaptersFactory = Adapters
+    settings: Settings | None = None,
+    adapters: AdaptersFactory = Adapters,
+    *,
+    prepared: PreparedProcess | None = None,
 ) -> AsyncIterator[PushedWorker]:
-    """Open a worker that is called, its engine ready; leaving gives back what it has."""
+    """
+    Open a worker that is called, its engine ready; leaving gives back what it has.
+
+    ``prepared`` is what ``prepare_engine`` returned, and is this worker's from here on.
+    """
+    began = asyncio.get_running_loop().time()
     async with open_adapters(settings or load_settings(), adapters) as opened:
+        opened.prepared = prepared
         worker = await build_pushed_worker(opened)
         try:
-            await worker.open()
+            await worker.open(since=began)
             yield worker
         finally:
             await worker.close()
@@ -261,3 +269,17 @@ def build_api(settings: Settings | None = None, adapters: AdaptersFactory = Adap
             yield await build_context(opened)
 
     return create_app(open_context, version=version(), cors_origins=loaded.cors_origins)
+
+
+def build_reader(settings: Settings | None = None, adapters: AdaptersFactory = Adapters) -> FastAPI:
+    """Return the API that only reads, for end users, as an application of its own."""
+    from genjobs.api.app import create_reader
+
+    loaded = settings or load_settings()
+
+    @asynccontextmanager
+    async def open_context() -> AsyncIterator[ReaderContext]:
+        async with open_adapters(loaded, adapters) as opened:
+            yield await build_reader_context(opened)
+
+    return create_reader(open_context, version=version(), cors_origins=loaded.cors_origins)

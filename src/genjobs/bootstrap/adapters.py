@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         IdSource,
         MediaInspector,
         MediaProbe,
-        PoolControl,
         SignedFiles,
         TokenCodec,
         UrlFetcher,
@@ -79,10 +78,6 @@ class Adapters(DispatchAdapters, EngineAdapters):
     def catalogue(self) -> NodeCatalogue:
         """Return the node classes that workflows may use."""
         return self._once("catalogue", lambda: node_catalogue(self.settings))
-
-    def pool(self) -> PoolControl | None:
-        """Return what scales the pool of workers; None where they come by themselves."""
-        return None
 
     # -- files --------------------------------------------------------------------------------
 
@@ -143,3 +138,16 @@ class Adapters(DispatchAdapters, EngineAdapters):
             return JwtCodec(known, audience=settings.token_audience)
 
         return self._once("token_codec", make)
+
+    def token_reader(self) -> TokenCodec:
+        """
+        Return what reads end users' tokens where none are made.
+
+        In production it may be without ``token_keys``: then only those that sites sign are read.
+        """
+        if self.settings.token_keys or self.settings.env is not Environment.PRODUCTION:
+            return self.token_codec()
+        from genjobs.adapters.jwt_tokens import JwtCodec
+
+        audience = self.settings.token_audience
+        return self._once("token_reader", lambda: JwtCodec((), audience=audience, sites_only=True))

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from genjobs.domain.errors import ConfigurationError
-from genjobs.settings import Settings
+from genjobs.settings.comfyui import ComfyUISettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class ComfyUIPlace:
     log: Path | None = None
 
 
-def comfyui_place(settings: Settings) -> ComfyUIPlace:
+def comfyui_place(settings: ComfyUISettings) -> ComfyUIPlace:
     """
     Return where ComfyUI is according to the settings; the simulator is a process of its own.
 

@@ -46,10 +46,9 @@ class DatabaseAdapters(Opened):
             urls = await self._start_embedded()
         else:
             worker, owner = settings.worker_database_url, settings.owner_database_url
-            assert worker is not None  # noqa: S101  (the settings refuse it)
             urls = DatabaseUrls(
                 api=settings.database_url.get_secret_value(),
-                worker=worker.get_secret_value(),
+                worker=worker.get_secret_value() if worker else None,
                 owner=owner.get_secret_value() if owner else None,
             )
         self._opened["urls"] = urls
@@ -183,7 +182,7 @@ class DatabaseAdapters(Opened):
         """Return what brings direct word of cancels."""
         from genjobs.adapters.postgres import HeartbeatOnly, PostgresCancelNotices, carries_notices
 
-        url = (await self.database_urls()).worker
+        url = (await self.database_urls()).of_worker()
         if not self.settings.direct_notices or not carries_notices(url):
             return self._once("notices", HeartbeatOnly)
         return self._once("notices", lambda: PostgresCancelNotices(url))
@@ -205,7 +204,7 @@ class DatabaseAdapters(Opened):
 
             urls = await self.database_urls()
             self._opened["worker_pool"] = await self._stack.enter_async_context(
-                open_pool(urls.worker, size=self.settings.database_pool_size)
+                open_pool(urls.of_worker(), size=self.settings.database_pool_size)
             )
         pool: Pool = self._opened["worker_pool"]
         return pool

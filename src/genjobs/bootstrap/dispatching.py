@@ -9,7 +9,7 @@ from genjobs.bootstrap.database import DatabaseAdapters
 from genjobs.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from genjobs.domain.ports import Caller, CallLedger, Signals, WorkerControl
+    from genjobs.domain.ports import Caller, CallLedger, PoolControl, Signals, WorkerControl
 
 
 class DispatchAdapters(DatabaseAdapters):
@@ -72,6 +72,16 @@ class DispatchAdapters(DatabaseAdapters):
         from genjobs.adapters.local.processes import LocalWorkerControl
 
         return self._once("workers", LocalWorkerControl)
+
+    def pool(self) -> PoolControl | None:
+        """Return what scales the pool of workers; None where they come by themselves."""
+        if not self.pushes:
+            return None
+        need_modal()
+        from genjobs.adapters.modal import ModalPoolControl, parse_place
+
+        place = parse_place(self.settings.dispatch_url)
+        return self._once("pool", lambda: ModalPoolControl(place))
 
 
 def need_modal() -> None:

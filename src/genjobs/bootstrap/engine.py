@@ -14,11 +14,15 @@ from genjobs.gpu.keeping import ForeignEngine
 
 if TYPE_CHECKING:
     from genjobs.domain.ports import EngineKeeper, WorkflowEngine
-    from genjobs.settings import Settings
+    from genjobs.gpu.prepared import PreparedProcess
+    from genjobs.settings.comfyui import ComfyUISettings
 
 
 class EngineAdapters(Opened):
     """The adapters around ComfyUI."""
+
+    #: A process of it that waits to be told to go on.
+    prepared: PreparedProcess | None = None
 
     async def engine(self) -> WorkflowEngine:
         """Return the workflow engine; whatever keeps its process must be opened beside it."""
@@ -54,6 +58,7 @@ class EngineAdapters(Opened):
                         clock=self.clock(),
                         environment=environment,
                         confinement=confinement,
+                        prepared=self.prepared,
                         directory=settings.comfyui_workdir,
                         log=place.log,
                         care=Care(
@@ -70,8 +75,36 @@ class EngineAdapters(Opened):
         return self._once("comfyui", lambda: comfyui_place(self.settings))
 
 
+def prepare_engine(settings: ComfyUISettings) -> PreparedProcess | None:
+    """
+    Begin ComfyUI as far as it goes without a device, for a memory snapshot.
+
+    None when the settings do not ask for it, or it cannot be: it is then started as ever.
+
+    Raises:
+        ConfigurationError: the settings ask for it and are not usable.
+    """
+    place = comfyui_place(settings)
+    if not settings.comfyui_snapshot or settings.comfyui_url.startswith("simulator:"):
+        return None
+    if place.command is None:
+        raise ConfigurationError("comfyui_snapshot needs comfyui_command")
+    from genjobs.gpu.prepared import PRELOADED, prepare
+
+    confinement, environment = _confinement(settings, place)
+    return prepare(
+        place.command,
+        environment=environment,
+        limit=timedelta(seconds=settings.comfyui_start_seconds),
+        modules=(*PRELOADED, *settings.comfyui_preload),
+        directory=settings.comfyui_workdir,
+        log=place.log,
+        confinement=confinement,
+    )
+
+
 def _confinement(
-    settings: Settings, place: ComfyUIPlace
+    settings: ComfyUISettings, place: ComfyUIPlace
 ) -> tuple[Confinement | None, dict[str, str]]:
     """Return the user of ComfyUI's process, if it has one of its own, and its environment."""
     environment = settings.environment_of_comfyui()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Settings
+from genjobs.settings.comfyui import ComfyUISettings
+
+_T = TypeVar("_T")
 
 
 def load_settings(**given: Any) -> Settings:
@@ -19,8 +23,17 @@ def load_settings(**given: Any) -> Settings:
     Raises:
         ConfigurationError: names each one that is wrong, never its value.
     """
+    return _read(lambda: Settings(**given))
+
+
+def load_comfyui_settings() -> ComfyUISettings:
+    """Read the settings of ComfyUI alone, of which none is secret; fails as ``load_settings``."""
+    return _read(ComfyUISettings)
+
+
+def _read(read: Callable[[], _T]) -> _T:
     try:
-        return Settings(**given)
+        return read()
     except ValidationError as exc:
         raise wrong_settings("GENJOBS_", exc) from None
     except SettingsError as exc:  # a list that is not JSON; it names the field, not the value

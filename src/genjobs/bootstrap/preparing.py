@@ -14,11 +14,17 @@ from genjobs.settings import Environment, Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUrls:
-    """One database, three roles; ``owner`` is None where nobody may migrate."""
+    """One database, three roles; ``worker`` is None where jobs are only read, and ``owner`` too."""
 
     api: str
-    worker: str
+    worker: str | None
     owner: str | None
+
+    def of_worker(self) -> str:
+        """Return the worker's URL; ``ConfigurationError`` when there is none."""
+        if self.worker is None:
+            raise ConfigurationError("worker_database_url is needed for all but reads")
+        return self.worker
 
 
 async def prepare_database(settings: Settings, owner_url: str) -> None:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
+
+from genjobs.domain.limits import RUN_TIMEOUT_RANGE
+
+#: Starting, being recorded and being cleaned up, beside the steps with deadlines of their own.
+_MARGIN: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,16 @@ class Deadlines:
     backoff: timedelta = timedelta(seconds=2)
     #: Upper bound of that pause.
     max_backoff: timedelta = timedelta(minutes=2)
+
+    def longest_call(self) -> timedelta:
+        """
+        Return how long a platform must let a call of the worker go on: all steps of an attempt.
+
+        Waiting for the renderer holds a neighbour's render, and the attempt's own may be as long
+        as any job may ask for.
+        """
+        steps = self.start + self.prepare + self.wait + RUN_TIMEOUT_RANGE[1] + self.upload
+        return steps + self.cancel_grace + self.stop + _MARGIN
 
     def beat(self) -> timedelta:
         """Return how long a heartbeat may take: the next one must come before the lease is over."""

@@ -10,41 +10,19 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import Self
 
 import structlog
 
 from genjobs.domain.errors import EngineFailed
 from genjobs.domain.ports import Clock
 from genjobs.gpu.confinement import Confinement
-
-#: What runs before ComfyUI in its process: it gains no right any more, and dies with the worker,
-#: whatever ends that: nobody would stop or use it. That last, because whoever becomes another user
-#: no longer hears of its parent's death.
-_BEFORE: Final = """
-import ctypes, os, sys
-parent, user, group = map(int, sys.argv[1:4])
-if user >= 0:
-    os.umask(0o022)
-    os.setgroups([])
-    os.setresgid(group, group, group)
-    os.setresuid(user, user, user)
-try:
-    prctl = ctypes.CDLL(None).prctl
-    prctl(38, 1, 0, 0, 0)
-    prctl(1, 9)
-except (AttributeError, OSError):
-    pass
-if os.getppid() != parent:
-    sys.exit(1)
-os.execvp(sys.argv[4], sys.argv[4:])
-"""
-_MOST_LOG_BYTES: Final = 16 * 1024 * 1024
+from genjobs.gpu.prepared import PreparedProcess
+from genjobs.gpu.spawning import confined, open_log
 
 _log = structlog.get_logger(__name__)
 
@@ -83,12 +61,14 @@ class ComfyProcess:
         log: Path | None = None,
         care: Care | None = None,
         confinement: Confinement | None = None,
+        prepared: PreparedProcess | None = None,
     ) -> None:
         """
         Take what starts it.
 
         ``check`` raises ``EngineFailed`` unless the engine answers; ``log`` takes what the process
         prints; ``confinement`` is the user that it runs as, this process's own if there is none.
+        ``prepared`` becomes the first life, if it still can.
         """
         self._command = list(command)
         self._check = check
@@ -98,8 +78,10 @@ class ComfyProcess:
         self._log_path = log
         self._care = care or Care()
         self._confinement = confinement
+        self._prepared = prepared
+        self._from_prepared = False
         self._life = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | PreparedProcess | None = None
         self._answering = asyncio.Event()
         self._died = asyncio.Event()
         self._died_at: datetime | None = None
@@ -115,6 +97,8 @@ class ComfyProcess:
         assert self._keeping is not None  # noqa: S101  (it was entered)
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
+        if self._prepared is not None:  # left before it could be woken
+            self._prepared.close()
         if self._confinement is not None:
             self._confinement.adopt_orphans(False)
 
@@ -127,6 +111,11 @@ class ComfyProcess:
     def life(self) -> int:
         """See the port."""
         return self._life
+
+    @property
+    def prepared(self) -> bool:
+        """See the port."""
+        return self._from_prepared
 
     @property
     def pid(self) -> int | None:
@@ -176,21 +165,11 @@ class ComfyProcess:
 
     async def _live(self) -> None:
         """One life of the process, from its start until it was seen dead."""
-        who = self._confinement
-        before = (os.getpid(), who.user if who else -1, who.group if who else -1)
-        with self._open_log() as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-c", _BEFORE, *map(str, before), *self._command),
-                cwd=self._directory,
-                env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        process = self._woken() or await self._started()
+        self._from_prepared = isinstance(process, PreparedProcess)
         self._process, self._died = process, asyncio.Event()
         self._life += 1
-        _log.info("comfyui.started", pid=process.pid, life=self._life)
+        _log.info("comfyui.started", pid=process.pid, life=self._life, prepared=self._from_prepared)
         asking = asyncio.create_task(self._ask())
         try:
             await process.wait()
@@ -202,6 +181,7 @@ class ComfyProcess:
                 # Not to be given up: a process that outlives this holds the port and the GPU.
                 with contextlib.suppress(asyncio.CancelledError):
                     await process.wait()
+            who = self._confinement
             if who is not None and (left := who.kill_all()):
                 _log.warning("comfyui.left_processes", count=left, life=self._life)
             self._process, self._died_at = None, self._clock.now()
@@ -229,11 +209,28 @@ class ComfyProcess:
             pause = self._care.ask if self._answering.is_set() else self._care.ask_starting
             await asyncio.sleep(pause.total_seconds())
 
-    def _open_log(self) -> IO[bytes]:
-        if self._log_path is None:
-            return open(os.devnull, "wb")
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._log_path.open("ab")
-        if file.tell() > _MOST_LOG_BYTES:
-            file.truncate(0)
-        return file
+    def _woken(self) -> PreparedProcess | None:
+        """Return the process that was prepared, gone on; None when there is none to be used."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return None
+        reason = prepared.unfit(self._command, self._environment)
+        if reason is None:
+            if prepared.wake(self._environment):
+                return prepared
+            reason = "it does not listen"
+        _log.warning("comfyui.prepared_in_vain", pid=prepared.pid, reason=reason)
+        prepared.close()
+        return None
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        with open_log(self._log_path) as log:
+            return await asyncio.create_subprocess_exec(
+                *confined(self._command, self._confinement),
+                cwd=self._directory,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )

@@ -31,6 +31,11 @@ class ForeignEngine:
         """See the port; nobody here knows."""
         return 0
 
+    @property
+    def prepared(self) -> bool:
+        """See the port; nobody here knows."""
+        return False
+
     async def ready(self) -> None:
         """See the port."""
         await self.check()

@@ -56,20 +56,29 @@ class PushedWorker:
     def __post_init__(self) -> None:
         self._here = Places(self.places)
 
-    async def open(self) -> None:
+    async def open(self, *, since: float | None = None) -> None:
         """
         Get ready for calls; return once the engine answers.
+
+        ``since`` is when that began, by the event loop's clock; it is for the log.
 
         Raises:
             EngineFailed: it does not start; nothing may be called here.
         """
+        now = asyncio.get_running_loop().time
+        began = now() if since is None else since
         await self.keeper.ready()
         self._beside = [
             asyncio.create_task(self.run_job.heart.listen()),
             asyncio.create_task(self._watch_engine()),
             asyncio.create_task(self._leave_when_retired()),
         ]
-        _log.info("worker.started", places=self.places)
+        _log.info(
+            "worker.started",
+            places=self.places,
+            prepared=self.keeper.prepared,
+            seconds_to_ready=round(now() - began, 1),
+        )
 
     async def run(self, tenant: str, user: str, job: str, attempt: int) -> str:
         """

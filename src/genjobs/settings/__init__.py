@@ -23,6 +23,7 @@ from genjobs.domain.limits import MAX_MEDIA, MAX_MEDIA_BYTES, MOST_MEDIA_BYTES
 from genjobs.domain.media_limits import MediaLimits
 from genjobs.domain.plans import BUILT_IN, DefaultLimits, check_changes
 from genjobs.domain.uploads import UploadRules
+from genjobs.settings.attempts import AttemptSettings
 from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.keeping import KeepingSettings
@@ -38,7 +39,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
+class Settings(ComfyUISettings, AttemptSettings, CapacitySettings, KeepingSettings):
     """All settings, with the defaults of the embedded mode."""
 
     model_config = SettingsConfigDict(
@@ -46,13 +47,17 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     )
 
     env: Environment = Field(Environment.LOCAL, description="local or production")
-    data_directory: Path = Field(Path(".genjobs"), description="Where embedded parts keep files")
     database_url: SecretStr = Field(SecretStr("embedded://"), description="Database, API role")
     worker_database_url: SecretStr | None = Field(
-        None, description="Database for the worker role; needed unless embedded"
+        None, description="Database for the worker role; needed unless embedded, or reads_only"
     )
     owner_database_url: SecretStr | None = Field(
         None, description="Database for migrations: direct, never a transaction pooler"
+    )
+    reads_only: bool = Field(
+        False,
+        description="Whether the process only reads jobs for end users: it then needs no role but "
+        "the API's",
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process")
     artifacts_url: str = Field(
@@ -118,7 +123,6 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     )
     heartbeat_seconds: float = Field(5, gt=0, description="How often a worker renews its lease")
     lease_seconds: float = Field(30, gt=0, description="How long a silent worker keeps its job")
-    start_seconds: float = Field(600, gt=0, description="How long a dispatched job may wait")
     queue_timeout_seconds: float = Field(1800, gt=0, description="Default queue time-out of a job")
     run_timeout_seconds: float = Field(600, gt=0, description="Default run time-out of a job")
     direct_notices: bool = Field(
@@ -126,24 +130,8 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
         description="Whether workers hold a connection that brings cancels at once; without it, or "
         "through a transaction pooler, they come with the heartbeat",
     )
-    renderer_wait_seconds: float = Field(
-        900,
-        gt=0,
-        description="How long a loaded job waits for the renderer before it is given back",
-    )
     no_progress_seconds: float = Field(
         300, gt=0, description="How long a render may report nothing new before it counts as hung"
-    )
-    cancel_grace_seconds: float = Field(
-        30,
-        gt=0,
-        description="How long ComfyUI may take to stop a render before its process is killed",
-    )
-    stop_seconds: float = Field(
-        20,
-        gt=0,
-        description="How long a worker that is told to stop may take: 60 % of it for a render to "
-        "end, the rest for uploads",
     )
     fetch_ports: tuple[int, ...] = Field((80, 443), description="Ports of media URLs, a JSON list")
     max_media: int = Field(MAX_MEDIA, ge=1, le=100, description="Most media files of a job")
@@ -167,6 +155,12 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
     ingests_per_user: int = Field(4, ge=1, description="Jobs of a user fetched at once")
     max_attempts: int = Field(3, ge=1, le=20, description="Charged attempts a job may use")
     supervise_seconds: float = Field(5, gt=0, description="Pause between two supervisor ticks")
+    call_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="How long a platform lets a call of the worker go on; a deployment says it to "
+        "its workers, and one whose deadlines need longer refuses to start",
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Log level")
     log_json: bool = Field(False, description="Log JSON lines instead of text for people")
 
@@ -183,12 +177,19 @@ class Settings(ComfyUISettings, CapacitySettings, KeepingSettings):
             raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
         if self.comfyui_command is not None and self.comfyui_url.startswith("simulator:"):
             raise ValueError("comfyui_command needs a comfyui_url of the form http://host:port")
-        if not self.embedded_database and self.worker_database_url is None:
+        if not (self.embedded_database or self.worker_database_url or self.reads_only):
             raise ValueError("worker_database_url is needed when database_url is not embedded://")
         if self.artifacts_url.startswith("r2:") and not (
             self.r2_access_key_id and self.r2_secret_access_key
         ):
             raise ValueError("r2:// needs r2_access_key_id and r2_secret_access_key")
+        needed = self.deadlines().longest_call().total_seconds()
+        if self.call_seconds is not None and needed > self.call_seconds:
+            raise ValueError(
+                f"an attempt may take {needed:.0f} seconds and a call {self.call_seconds:.0f}: "
+                "deploy with start_seconds, renderer_wait_seconds, cancel_grace_seconds and "
+                "stop_seconds as they are here"
+            )
         if self.env is Environment.PRODUCTION:
             self._refuse_embedded()
         return self

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: What programs need of an environment, and devices and their libraries are told by.
 _HANDED_ON: Final = frozenset(
@@ -17,7 +17,13 @@ _HANDED_ON_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "PYTORCH_")
 
 
 class ComfyUISettings(BaseSettings):
-    """ComfyUI, as a worker has it."""
+    """ComfyUI, as a worker has it: nothing secret, so a worker may read it before a snapshot."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GENJOBS_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    data_directory: Path = Field(Path(".genjobs"), description="Where embedded parts keep files")
 
     comfyui_url: str = Field(
         "simulator://", description="simulator:// or the address of a ComfyUI, http://host:port"
@@ -43,6 +49,16 @@ class ComfyUISettings(BaseSettings):
         None,
         description="User of this machine that its process runs as, and nothing else; it then "
         "reaches no file and no process of the worker's. Only for workers that run as root",
+    )
+    comfyui_snapshot: bool = Field(
+        False,
+        description="Whether a container's memory snapshot holds a ComfyUI that has imported what "
+        "takes long; see docs/snapshot.md",
+    )
+    comfyui_preload: tuple[str, ...] = Field(
+        (),
+        description="Modules that it imports for that besides ComfyUI's own, such as those of "
+        "custom nodes, as a JSON list; none may ask for a device when it is imported",
     )
     comfyui_environment: tuple[str, ...] = Field(
         (),

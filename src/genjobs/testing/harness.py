@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from genjobs import bootstrap
-from genjobs.api.app import create_app
+from genjobs.api.app import create_app, create_reader
 from genjobs.api.context import ApiContext
 from genjobs.application.genjobs import Genjobs
 from genjobs.application.ingesting import Ingester
@@ -208,6 +209,8 @@ class Harness:
     worker: PullWorker
     supervisor: Supervise
     api: FastAPI
+    #: The one that only reads, for end users.
+    reader: FastAPI
     clock: FakeClock
     jobs: MemoryJobs
     ledger: MemoryJobLedger
@@ -261,11 +264,19 @@ async def open_harness(**settings: object) -> AsyncIterator[Harness]:
 
         api = create_app(open_context, version="0", cors_origins=loaded.cors_origins)
         api.state.context = context  # in-process transports run no lifespan
+        reading = await bootstrap.build_reader_context(adapters)
+        reader = create_reader(
+            lambda: contextlib.nullcontext(reading),
+            version="0",
+            cors_origins=loaded.cors_origins,
+        )
+        reader.state.context = reading
         yield Harness(
             genjobs=context.genjobs,
             worker=await bootstrap.build_worker(adapters),
             supervisor=await bootstrap.build_supervisor(adapters),
             api=api,
+            reader=reader,
             clock=adapters.fake_clock,
             jobs=adapters.fake_jobs,
             ledger=await adapters.ledger(),

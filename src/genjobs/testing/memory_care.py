@@ -24,6 +24,7 @@ class ScriptedKeeper:
     def __init__(self, engine: ScriptedEngine, clock: Clock) -> None:
         self.owned = True
         self.life = 1
+        self.prepared = False
         self.kills = 0
         self._engine = engine
         self._clock = clock
@@ -41,6 +42,7 @@ class ScriptedKeeper:
         if life == self.life:
             self.kills += 1
             self.life += 1
+            self.prepared = False
             self._died_at = self._clock.now()
             self._engine.die()
         return self._died_at or self._clock.now()

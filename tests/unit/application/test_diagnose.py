@@ -169,6 +169,7 @@ def test_server_must_be_15_or_later() -> None:
 def test_connections_of_the_whole_deployment_must_fit() -> None:
     deployment = DeploymentSettings()  # type: ignore[call-arg]
     assert most_connections(deployment) == 80
+    assert most_connections(deployment.model_copy(update={"proxy_auth": True})) == 96
     assert judge_connections(80, 97, pooled=False).code is None
     assert judge_connections(80, 60, pooled=False).code == "connections_too_few"
     assert judge_connections(80, 60, pooled=True).code is None

@@ -1,5 +1,5 @@
 """
-Modal: calls of GPU workers, and the end of those that do not answer.
+Modal: calls of GPU workers, how many there are, and the end of those that do not answer.
 
 The one home of Modal's package besides ``deploy/``; imported only where ``modal://`` is wanted.
 """
@@ -11,6 +11,7 @@ from genjobs.adapters.modal.container import ModalRetirement, own_call_id
 from genjobs.adapters.modal.control import ModalWorkerControl
 from genjobs.adapters.modal.examination import ModalExaminer, has_token
 from genjobs.adapters.modal.place import ModalPlace, parse_place
+from genjobs.adapters.modal.pool import ModalPoolControl
 from genjobs.adapters.modal.starts import (
     READY,
     WorkerStart,
@@ -25,6 +26,7 @@ __all__ = [
     "ModalCaller",
     "ModalExaminer",
     "ModalPlace",
+    "ModalPoolControl",
     "ModalRetirement",
     "ModalWorkerControl",
     "WorkerStart",

@@ -42,11 +42,13 @@ def most_connections(deployment: DeploymentSettings) -> int:
     """
     Return how many connections a deployment opens at most.
 
-    An API container has two pools, others one; a worker's cancels have a connection of their own;
-    one supervisor and one ingester run at a time, two while one ends.
+    An API container has two pools, others one, that of the API which only reads among them; a
+    worker's cancels have a connection of their own; one supervisor and one ingester run at a time,
+    two while one ends.
     """
     pool = deployment.pool_size
-    api = deployment.api_max_containers * 2 * pool
+    pools_of_apis = 3 if deployment.proxy_auth else 2
+    api = deployment.api_max_containers * pools_of_apis * pool
     workers = deployment.max_containers * (pool + 1)
     return api + workers + 2 * pool
 

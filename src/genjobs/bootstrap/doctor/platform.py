@@ -73,7 +73,9 @@ def wanted(settings: Settings, deployment: DeploymentSettings) -> Wanted:
 
     place = parse_place(settings.dispatch_url)
     storage = ["GENJOBS_ARTIFACTS_URL", "GENJOBS_R2_ACCESS_KEY_ID", "GENJOBS_R2_SECRET_ACCESS_KEY"]
-    builder = STACK.image_builder
+    builder, secrets = STACK.image_builder, {}
+    if deployment.proxy_auth:
+        secrets[deployment.reader_secret] = ["GENJOBS_DATABASE_URL", *storage]
     return Wanted(
         app=place.app,
         worker=place.worker,
@@ -83,6 +85,7 @@ def wanted(settings: Settings, deployment: DeploymentSettings) -> Wanted:
             deployment.owner_secret: ["GENJOBS_OWNER_DATABASE_URL"],
             deployment.storage_secret: storage,
             deployment.api_secret: ["GENJOBS_TOKEN_KEYS"],
+            **secrets,
         },
         volume=deployment.models_volume,
         image_builder=builder if isinstance(builder, str) else None,

@@ -25,6 +25,10 @@ class EngineKeeper(Protocol):
     def life(self) -> int:
         """Which of its lives the process is in; grows when it is started anew, and never else."""
 
+    @property
+    def prepared(self) -> bool:
+        """Whether this life of the process was begun before there was a device, and went on."""
+
     async def ready(self) -> None:
         """
         Return once the engine answers.

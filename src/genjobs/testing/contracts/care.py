@@ -40,6 +40,7 @@ class EngineKeeperContract:
             assert (died_at is not None) is keeper.owned
             await keeper.ready()
             assert (keeper.life > life) is keeper.owned
+            assert not keeper.prepared
 
     async def test_kill_of_an_earlier_life_leaves_the_present_one(
         self, keeper: EngineKeeper
