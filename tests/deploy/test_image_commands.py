@@ -160,7 +160,9 @@ def test_comfyui_and_its_nodes_are_there_at_their_commits(builder: Builder) -> N
 
     source = builder.root / "opt/comfyui"
     assert (source / "main.py").read_text() == "ComfyUI\n"
-    assert (source / "custom_nodes/Films/main.py").read_text() == "Films\n"
+    # With a base directory of its own, ComfyUI looks for them there (its folder_paths.py).
+    base = builder.root / "var/lib/comfyui"
+    assert (base / "custom_nodes/Films/main.py").read_text() == "Films\n"
     assert builder.where("/opt/comfyui/.venv/bin/python", "theirs").startswith(str(source))
     told = str(stack.comfyui_settings(pinned)["GENJOBS_COMFYUI_COMMAND"])
     assert told.endswith("--disable-all-custom-nodes --whitelist-custom-nodes Films")

@@ -361,7 +361,9 @@ def _bodies(method: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("log_json", [True, False], ids=["json", "text"])
+@pytest.mark.parametrize(
+    "log_json", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["json", "text"]
+)
 async def test_keys_tokens_and_users_are_nowhere_to_be_found(
     open_folder: Path, tmp_path: Path, log_json: bool
 ) -> None:

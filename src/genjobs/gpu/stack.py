@@ -112,7 +112,7 @@ def comfyui_commands(stack: Stack = STACK) -> tuple[str, ...]:
     commands = [f"useradd --system --no-create-home {_USER}", f"mkdir -p {_BASE}"]
     for repository, folder in (
         (stack.comfyui, _SOURCE),
-        *((node, f"{_SOURCE}/custom_nodes/{node.name}") for node in stack.custom_nodes),
+        *((node, f"{_BASE}/custom_nodes/{node.name}") for node in stack.custom_nodes),
     ):
         commands.append(
             f"git init -q {folder} && cd {folder} && git fetch -q --depth 1 {repository.url} "
