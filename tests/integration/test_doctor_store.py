@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from genjobs.domain.diagnosis import Finding, Outcome
 from tests.doctoring import codes, findings, outcomes
-from tests.object_store.gate import Fault, Gate
+from tests.object_store.gate import Fault, Gate, Right
 from tests.object_store.signatures import CREDENTIALS
 
 STEPS = {
@@ -54,7 +54,7 @@ async def test_directory_has_no_findings_and_keeps_nothing(tmp_path: Path) -> No
 
 
 async def test_token_that_may_not_delete_is_told_with_what_stays(gate: Gate) -> None:
-    gate.fails(Fault.DENY, "DeleteObjects")
+    gate.gives(Right.NONE, "DeleteObjects")
     found = await looked(gate)
     assert codes(found) == {"store.delete": "store_not_deleted", "store.tls": "store_unencrypted"}
     [told] = [finding for finding in found if finding.check == "store.delete"]
@@ -63,7 +63,7 @@ async def test_token_that_may_not_delete_is_told_with_what_stays(gate: Gate) -> 
 
 
 async def test_token_that_may_not_read_is_told_at_each_step_that_reads(gate: Gate) -> None:
-    gate.fails(Fault.DENY, "GetObject")
+    gate.gives(Right.NONE, "GetObject")
     found = codes(await looked(gate))
     assert found["store.read"] == "store_refused"
     assert found["store.signed_get"] == "signed_get_refused"
@@ -72,13 +72,13 @@ async def test_token_that_may_not_read_is_told_at_each_step_that_reads(gate: Gat
 
 
 async def test_signed_put_that_is_refused_is_told(gate: Gate) -> None:
-    gate.fault = lambda seen: Fault.DENY if "/uploads/" in seen.target else None
+    gate.right = lambda seen: Right.NONE if "/uploads/" in seen.target else None
     assert codes(await looked(gate))["store.signed_put"] == "signed_put_refused"
     assert await gate.keys() == []
 
 
 async def test_bucket_that_is_open_to_all_is_told(gate: Gate) -> None:
-    gate.fails(Fault.TRUST)
+    gate.gives(Right.EVERYBODY)
     found = codes(await looked(gate))
     assert found["store.signed_get"] == "tampered_url_accepted"
     assert await gate.keys() == []
