@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+NO_VENV := "$(PYTHON) cannot make a virtual environment (Debian: apt-get install python3-venv)"
 STAMP := $(VENV)/.genjobs-ready
 BENCH_STAMP := $(VENV)/.genjobs-bench-ready
 # The pins hold for whatever index pip and uv are configured with; these would change the result.
@@ -21,8 +22,11 @@ setup: $(STAMP) ## Make .venv with everything, from hashed pins
 
 $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "genjobs needs python 3.11 or later with venv (Debian: apt-get install python3 python3-venv)" >&2; exit 1; fi
-	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(PYTHON) -m venv --without-pip $(VENV) || { echo $(NO_VENV) >&2; exit 1; }
+	@# The Python's own pip fetches uv, where it has one: to install pip here takes seconds.
+	@if $(PYTHON) -m pip --python $(BIN)/python --version >/dev/null 2>&1; then pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	else $(PYTHON) -m venv $(VENV) >/dev/null || { echo $(NO_VENV) >&2; exit 1; }; pip="$(BIN)/python -m pip"; fi; \
+	$$pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --system-certs --require-hashes -r requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --system-certs --no-deps --no-build-isolation -e .
 	@touch $(STAMP)

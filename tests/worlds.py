@@ -35,6 +35,7 @@ from genjobs.testing import (
 from genjobs.testing.contracts import Arrangement
 from genjobs.testing.harness import FakeAdapters
 from tests.arrangements import MemoryArrangement, PostgresArrangement
+from tests.documented import documented
 from tests.postgres import Database
 
 _UNLIMITED = {"submits_per_second": None, "submit_burst": None, "max_queued": None}
@@ -70,7 +71,13 @@ class World:
             app=self.api, raise_app_exceptions=False, client=(address, 1234)
         )
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers, timeout=60)
+        return httpx.AsyncClient(
+            transport=transport,
+            base_url=BASE,
+            headers=headers,
+            timeout=60,
+            event_hooks={"response": [documented]},
+        )
 
     async def run_one(self) -> bool:
         """Run the next waiting job to its end; return whether there was one."""

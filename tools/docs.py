@@ -6,13 +6,16 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from genjobs.api.app import create_app
 from genjobs.api.problems import HTTP_CODES, status_of
+from genjobs.bootstrap.loading import version
 from genjobs.domain import errors
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.errors import JobFailure, default_message
@@ -149,6 +152,12 @@ def environment() -> str:
     return "\n".join(lines) + "\n"
 
 
+def openapi() -> str:
+    """Return openapi.json: the document that a running server answers with."""
+    app = create_app(nullcontext, version=version())  # type: ignore[arg-type]  # never served
+    return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
 def _of(settings: type[BaseSettings], names: Iterable[str]) -> list[str]:
     """Return these settings of a class, as comments."""
     lines = []
@@ -199,6 +208,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "docs/operations.md": lambda: _with_drawn("docs/operations.md", {"limits": limit_docs.limits}),
     "docs/doctor.md": lambda: _with_drawn("docs/doctor.md", {"fixes": doctor_docs.fixes}),
     ".env.example": environment,
+    "openapi.json": openapi,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -55,6 +56,39 @@ def test_every_defence_names_tests_that_are_there() -> None:
         assert named, tests
         for name in named:
             assert (ROOT / "tests" / name).is_file(), name
+
+
+def test_every_row_of_the_audit_names_tests_that_are_there() -> None:
+    rows = [
+        line
+        for line in (ROOT / "docs" / "audit.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith(("| finding |", "| praised |"))
+    ]
+    assert len(rows) >= 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+)\.py::([\w:]+)`", row)
+        assert named, row
+        for module, path in named:
+            found: object = importlib.import_module(module.replace("/", "."))
+            for name in path.split("::"):
+                found = getattr(found, name)
+            assert callable(found), path
+            marks = {mark.name for mark in getattr(found, "pytestmark", ())}
+            assert "slow" not in marks, f"{path} does not run with make test"
+
+
+def _commands(document: str) -> list[str]:
+    """Return the blocks of commands and code, without their comments."""
+    blocks = re.findall(r"^```(?:console|bash|python)\n(.*?)^```", document, flags=re.M | re.S)
+    return [re.sub(r"(^|  )# .*$\n?", "", block, flags=re.M) for block in blocks]
+
+
+def test_portuguese_readme_has_the_commands_of_the_english_one() -> None:
+    english, portuguese = ((ROOT / name).read_text() for name in ("README.md", "README.pt-BR.md"))
+    assert len(_commands(english)) >= 6
+    assert _commands(portuguese) == _commands(english)
+    named = set(re.findall(r"<!-- (\w+) -->", english))
+    assert set(re.findall(r"<!-- (\w+) -->", portuguese)) == named
 
 
 def test_every_kind_of_input_and_member_of_an_entry_is_told() -> None:

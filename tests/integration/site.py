@@ -25,6 +25,7 @@ from genjobs.domain.ports import WorkflowEngine
 from genjobs.settings import Settings
 from genjobs.testing import a_key_text
 from tests.attack_server import AttackServer, Network, attack_server
+from tests.documented import documented
 from tests.postgres import Database
 
 
@@ -148,6 +149,7 @@ async def client_of(adapters: Adapters, stack: AsyncExitStack) -> httpx.AsyncCli
             transport=httpx.ASGITransport(app=app),
             base_url="http://genjobs.test",
             headers={"Authorization": f"Bearer {api_key(adapters.settings)}"},
+            event_hooks={"response": [documented]},
         )
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from genjobs.testing import Harness, open_harness
 from genjobs.testing.harness import TEST_KEY
+from tests.documented import documented
 
 
 @pytest.fixture
@@ -24,5 +25,6 @@ async def http(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
         transport=transport,
         base_url="http://genjobs.test",
         headers={"Authorization": f"Bearer {TEST_KEY}"},
+        event_hooks={"response": [documented]},
     ) as client:
         yield client

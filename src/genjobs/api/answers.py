@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from genjobs.api import examples
 from genjobs.domain.erasure import ErasureKind
+from genjobs.domain.errors import JobFailure, leaves
 from genjobs.domain.job import CancelMethod
 from genjobs.domain.lifecycle import JobStatus, Phase
 from genjobs.domain.media import MediaKind
 from genjobs.domain.tenancy import Scope
+
+_FAILURES: list[JsonValue] = [*sorted(failure.code for failure in leaves(JobFailure))]
 
 
 class ProgressOut(BaseModel):
@@ -51,7 +55,7 @@ class OutputOut(BaseModel):
 class ErrorOut(BaseModel):
     """Why a job failed."""
 
-    code: str
+    code: str = Field(json_schema_extra={"enum": _FAILURES})
     message: str
     node_id: str | None
     node_class: str | None
@@ -87,6 +91,8 @@ class UrlsOut(BaseModel):
 class JobOut(BaseModel):
     """A job."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB]})
+
     id: str = Field(examples=["job_01kb3v9m2xf0wtq7m8e5n4d3rc"])
     object: Literal["job"]
     status: JobStatus
@@ -111,6 +117,8 @@ class JobOut(BaseModel):
 class JobPageOut(BaseModel):
     """A page of jobs, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB_PAGE]})
+
     data: list[JobOut]
     has_more: bool
     next_cursor: str | None
@@ -134,11 +142,13 @@ class ProblemOut(BaseModel):
     code: str
     retryable: bool
     request_id: str
-    errors: list[FieldErrorOut] | None = None
+    errors: list[FieldErrorOut] = Field(default=[], description="Which members are at fault")
 
 
 class TokenOut(BaseModel):
     """A token: the bearer credential of one user's browser."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.TOKEN]})
 
     object: Literal["token"]
     token: str
@@ -149,6 +159,8 @@ class TokenOut(BaseModel):
 
 class UploadOut(BaseModel):
     """An upload: put the file to ``url`` with ``headers``, then name ``id`` in ``media``."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD]})
 
     id: str = Field(examples=["upl_01kb3v9m2xf0wtq7m8e5n4d3rc"])
     object: Literal["upload"]
@@ -208,6 +220,8 @@ class UserUsageOut(UsagePartOut):
 class UsageOut(BaseModel):
     """A part is null when it was not asked for, or is not the caller's to know."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.USAGE]})
+
     object: Literal["usage"]
     tenant: UsagePartOut | None
     user: UserUsageOut | None
@@ -224,6 +238,8 @@ class ErasedOut(BaseModel):
 
 class ErasureOut(BaseModel):
     """An erasure; once completed, its receipt."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ERASURE]})
 
     id: str = Field(examples=["era_01kb3v9m2xf0wtq7m8e5n4d3rc"])
     object: Literal["erasure"]

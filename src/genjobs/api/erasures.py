@@ -12,7 +12,7 @@ from genjobs.api.answers import ErasureOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of
 from genjobs.api.jobs import UserId, job_id_of
-from genjobs.api.openapi import problem_responses
+from genjobs.api.refusals import GUARDED, headers, refusals
 from genjobs.api.routing import TextRoute
 from genjobs.api.views import time_text
 from genjobs.domain.erasure import Erasure
@@ -23,6 +23,13 @@ from genjobs.domain.tenancy import Principal, Scope
 router = APIRouter(prefix="/v1", tags=["erasure"], route_class=TextRoute)
 
 _POLL_AFTER: Final = "5"  # seconds; a supervisor's tick
+_BEGUN: Final = {
+    "model": ErasureOut,
+    "description": "It has begun; the receipt is at Location",
+    "headers": headers(
+        Location="Where the receipt is", Retry_After="Seconds until it is worth while to look"
+    ),
+}
 
 
 @router.delete(
@@ -32,8 +39,8 @@ _POLL_AFTER: Final = "5"  # seconds; a supervisor's tick
     status_code=202,
     response_class=Response,
     responses={
-        202: {"model": ErasureOut, "description": "It has begun; the receipt is at Location"},
-        **problem_responses(401, 403, 404, 422, 429, 503),
+        202: _BEGUN,
+        **refusals(*GUARDED, "invalid_request"),
     },
 )
 @requires(Scope.USERS_ERASE)
@@ -50,8 +57,8 @@ async def erase_user(request: Request, principal: Principal, user_id: str) -> Re
     status_code=202,
     response_class=Response,
     responses={
-        202: {"model": ErasureOut, "description": "It has begun; the receipt is at Location"},
-        **problem_responses(401, 403, 404, 422, 429, 503),
+        202: _BEGUN,
+        **refusals(*GUARDED, "not_found", "invalid_request"),
     },
 )
 @requires(Scope.USERS_ERASE)
@@ -71,7 +78,7 @@ async def erase_job(
     response_class=Response,
     responses={
         200: {"model": ErasureOut, "description": "What was removed so far; nothing of whom"},
-        **problem_responses(401, 403, 404, 429, 503),
+        **refusals(*GUARDED, "not_found"),
     },
 )
 @requires(Scope.USERS_ERASE)

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from genjobs.api import problems
 from genjobs.api.context import context_of
-from genjobs.api.openapi import problem_responses
+from genjobs.api.refusals import ANYWHERE, headers, refusals
 from genjobs.domain.attachments import content_disposition
 from genjobs.domain.errors import NotFound, UploadMismatch
 from genjobs.domain.ports import SignedFile, SignedFiles
@@ -33,9 +33,13 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
     summary="Download a file by its signed URL",
     response_class=Response,
     responses={
-        200: {"description": "The file", "content": {"application/octet-stream": {}}},
-        206: {"description": "The requested range of it"},
-        **problem_responses(404, 416, 503),
+        200: {"description": "The file", "content": {"*/*": {}}},
+        206: {
+            "description": "The requested range of it",
+            "content": {"*/*": {}},
+            "headers": headers(Content_Range="Which part it is"),
+        },
+        **refusals(*ANYWHERE, "not_found", "range_not_satisfiable", "unavailable"),
     },
 )
 async def get_file(request: Request, key: str) -> Response:
@@ -76,7 +80,7 @@ async def get_file(request: Request, key: str) -> Response:
     response_class=Response,
     responses={
         200: {"description": "The file is stored"},
-        **problem_responses(404, 412, 422, 503),
+        **refusals("not_found", "upload_exists", "upload_mismatch", "unavailable"),
     },
     openapi_extra={"requestBody": {"required": True, "content": {"*/*": {}}}},
 )

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from genjobs.api.context import reader_of
-from genjobs.api.openapi import problem_responses
+from genjobs.api.refusals import ANYWHERE, refusals
 from genjobs.domain.errors import Unavailable
 
 router = APIRouter(tags=["health"])
@@ -17,8 +17,12 @@ router = APIRouter(tags=["health"])
 _LIMIT: Final = 5.0  # seconds: an orchestrator's probe gives up soon after
 
 
-@router.get("/health", operation_id="health", summary="The process answers")
-@router.get("/livez", operation_id="livez", summary="The process answers")
+@router.get(
+    "/health", operation_id="health", summary="The process answers", responses=refusals(*ANYWHERE)
+)
+@router.get(
+    "/livez", operation_id="livez", summary="The process answers", responses=refusals(*ANYWHERE)
+)
 async def live() -> dict[str, str]:
     """Say that the process answers."""
     return {"status": "ok"}
@@ -28,7 +32,7 @@ async def live() -> dict[str, str]:
     "/readyz",
     operation_id="readyz",
     summary="Database and artifact store can serve",
-    responses=problem_responses(503),
+    responses=refusals(*ANYWHERE, "unavailable"),
     response_model=dict[str, str],
 )
 async def ready(request: Request) -> dict[str, str] | Response:

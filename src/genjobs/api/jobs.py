@@ -16,7 +16,8 @@ from genjobs.api import problems
 from genjobs.api.answers import JobOut, JobPageOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of, reader_of
-from genjobs.api.openapi import body_of, problem_responses
+from genjobs.api.openapi import body_of
+from genjobs.api.refusals import GUARDED, JSON_BODY, headers, refusals
 from genjobs.api.routing import TextRoute
 from genjobs.api.schemas import JobCreate, JobListQuery
 from genjobs.api.throttle import NOT_MODIFIED_DISCOUNT, fields, used_up
@@ -34,6 +35,18 @@ _BIG_BODY: Final = 128 * 1024
 _POLL_AFTER: Final = "1"  # seconds
 _FRESH: Final = {"Cache-Control": "private, no-cache"}
 
+#: What a submit may be refused for besides.
+_SUBMIT: Final = (
+    *("not_found", "user_being_erased", "idempotency_mismatch", "plan_limit", "unknown_plan"),
+    *("workflow_invalid", "workflow_ui_format", "workflow_cycle", "workflow_dangling_link"),
+    *("workflow_no_output", "workflow_too_large", "workflow_node_not_allowed"),
+    *("workflow_input_not_allowed", "workflow_limit"),
+    *("media_invalid", "media_too_many", "media_too_large", "media_not_base64"),
+    *("media_type_refused", "media_content_refused", "media_unknown", "url_not_allowed"),
+    *("upload_unknown", "upload_incomplete", "upload_mismatch"),
+    *("quota_exceeded", "queue_full"),
+)
+
 UserId = Annotated[
     str | None,
     Query(description="Your end user; may be left out with a key that has tenant:read"),
@@ -47,8 +60,17 @@ UserId = Annotated[
     status_code=202,
     response_class=Response,
     responses={
-        202: {"model": JobOut, "description": "The job, with its address in Location"},
-        **problem_responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
+        202: {
+            "model": JobOut,
+            "description": "The job, with its address in Location",
+            "headers": headers(
+                Location="Where to read it",
+                Idempotency_Replayed="`true` when this key was used before; the job is that one",
+                RateLimit="What is left of the user's rate of submits",
+                RateLimit_Policy="The user's rate of submits",
+            ),
+        },
+        **refusals(*GUARDED, *JSON_BODY, *_SUBMIT),
     },
     openapi_extra=body_of("JobCreate"),
 )
@@ -90,9 +112,16 @@ async def create_job(
     summary="Read a job",
     response_class=Response,
     responses={
-        200: {"model": JobOut, "description": "The job with freshly signed output URLs"},
+        200: {
+            "model": JobOut,
+            "description": "The job with freshly signed output URLs",
+            "headers": headers(
+                ETag="Send it as If-None-Match with the next read",
+                Retry_After="Seconds until another read is worth while; not when the job is final",
+            ),
+        },
         304: {"description": "Unchanged, and the URLs handed out with this ETag still work"},
-        **problem_responses(401, 403, 404, 422, 429, 503),
+        **refusals(*GUARDED, "not_found", "invalid_request"),
     },
 )
 @requires(Scope.JOBS_READ)
@@ -118,7 +147,7 @@ async def get_job(
     response_class=Response,
     responses={
         200: {"model": JobPageOut, "description": "One page"},
-        **problem_responses(401, 403, 422, 429, 503),
+        **refusals(*GUARDED, "not_found", "invalid_request", "invalid_cursor"),
     },
 )
 @requires(Scope.JOBS_READ)
@@ -159,7 +188,7 @@ async def list_jobs(
     responses={
         200: {"model": JobOut, "description": "The job is final"},
         202: {"model": JobOut, "description": "The engine is being stopped"},
-        **problem_responses(401, 403, 404, 422, 429, 503),
+        **refusals(*GUARDED, "not_found", "invalid_request"),
     },
 )
 @requires(Scope.JOBS_WRITE)
@@ -179,7 +208,7 @@ router.post(
     responses={
         200: {"model": JobOut, "description": "The job is final"},
         202: {"model": JobOut, "description": "The engine is being stopped"},
-        **problem_responses(401, 403, 404, 422, 429, 503),
+        **refusals(*GUARDED, "not_found", "invalid_request"),
     },
 )(cancel_job)
 
@@ -191,8 +220,11 @@ router.post(
     status_code=302,
     response_class=Response,
     responses={
-        302: {"description": "Redirects to a freshly signed URL; store this address, not that one"},
-        **problem_responses(401, 403, 404, 422, 429, 503),
+        302: {
+            "description": "Redirects to a freshly signed URL; store this address, not that one",
+            "headers": headers(Location="The signed URL"),
+        },
+        **refusals(*GUARDED, "not_found", "invalid_request"),
     },
 )
 @requires(Scope.JOBS_READ)

@@ -1,5 +1,5 @@
 """
-The outermost ring: request ids, the body limit, security headers, a log line for each request.
+The outermost ring: request ids, limits of bodies, security headers, a log line for each request.
 
 Reads that succeed are logged at debug level only. Pure ASGI, so that it costs little and does not
 buffer. Nothing logged here holds a query, a credential or a user.
@@ -7,6 +7,7 @@ buffer. Nothing logged here holds a query, a credential or a user.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import time
@@ -26,16 +27,25 @@ _GONE: Final = 499
 _log = structlog.get_logger(__name__)
 
 
-class _BodyTooLarge(Exception):
-    """More body arrived than allowed."""
+class _Refused(Exception):
+    """The body is beyond a limit; the first argument is the code."""
 
 
 class Edge:
-    """The ASGI middleware around the whole application."""
+    """
+    The ASGI middleware around the whole application.
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    A body may have ``max_body_bytes``, be silent for ``silence`` seconds, and take ``longest``
+    seconds in all.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, silence: float = 20.0, longest: float = 120.0
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._silence = silence
+        self._longest = longest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -62,24 +72,35 @@ class Edge:
 
         seen = 0
         # Behind a signed URL the signature says how long a body may be, and the route holds it to
-        # that before it reads any of it.
+        # that, and to limits of time, before it reads any of it.
         signed = scope["method"] == "PUT" and scope["path"].startswith("/files/")
         most = math.inf if signed else self._max_body_bytes
+        coming = not signed
+        until = 0.0
 
         async def receiving() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, coming, until
+            if not coming:  # or the end is awaited, of a peer that may stay as long as it likes
+                return await receive()
+            now = asyncio.get_running_loop().time()
+            until = until or now + self._longest
+            try:
+                async with asyncio.timeout_at(min(now + self._silence, until)):
+                    message = await receive()
+            except TimeoutError:
+                raise _Refused("request_timeout") from None
+            coming = message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > most:
-                raise _BodyTooLarge
+                raise _Refused("body_too_large")
             return message
 
         try:
             if _declared(headers) > most:
-                raise _BodyTooLarge
+                raise _Refused("body_too_large")
             await self._app(scope, receiving, sending)
-        except _BodyTooLarge:
-            await self._refuse("body_too_large", status, scope, receive, sending)
+        except _Refused as refused:
+            await self._refuse(str(refused), status, scope, receive, sending)
         except ClientDisconnect:
             status = _GONE  # for the log: there is nobody to answer
         except Exception:

@@ -1,19 +1,34 @@
-"""What the OpenAPI document says beyond the routes: problem responses, tags, the bearer scheme."""
+"""What the OpenAPI document says beyond the routes: tags, bodies, parameters, the bearer scheme."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from fastapi import FastAPI
 
-from genjobs.api.answers import ProblemOut
-from genjobs.api.problems import HTTP_CODES, MEDIA_TYPE
+from genjobs.api.answers import (
+    ErasureOut,
+    JobOut,
+    JobPageOut,
+    ProblemOut,
+    TokenOut,
+    UploadOut,
+    UsageOut,
+)
+from genjobs.api.problems import MEDIA_TYPE
 from genjobs.api.schemas import JobCreate, TokenCreate, UploadCreate
+from genjobs.domain import limits
+from genjobs.domain.ids import ERASURE_PREFIX, JOB_PREFIX, OUTPUT_PREFIX
+from genjobs.domain.lifecycle import JobStatus
+from genjobs.domain.tenancy import USER_ID_PATTERN
 
 DESCRIPTION: Final = (
     "Runs ComfyUI workflows as jobs. Every refusal is a problem document (RFC 9457) with a stable "
     "`code`; docs/errors.md lists them all. Something that is not yours is answered exactly like "
-    "something that does not exist."
+    "something that does not exist. Clients should ignore members and values that they do not "
+    "know: more may come within `/v1`. Times are RFC 3339 in UTC, durations are in seconds, sizes "
+    "in bytes."
 )
 READER_DESCRIPTION: Final = (
     "Reads jobs with end users' tokens, and takes no other credential: what changes something, and "
@@ -30,55 +45,40 @@ TAGS: Final = [
     {"name": "health", "description": "For load balancers and operators; no key needed."},
 ]
 
-_REASONS: Final = {
-    400: "The body is not JSON",
-    401: "No valid key",
-    403: "The key lacks the scope",
-    404: "No such thing, or not yours",
-    409: "All that is this user's is being erased; try again after `Retry-After` seconds",
-    412: "A file is there already; it is never replaced",
-    413: "The body, its media or the workflow are too large",
-    415: "The body is not sent as JSON",
-    416: "The range is outside the file",
-    422: "The request cannot be accepted; `code` and `errors` say why",
-    429: "A limit is reached; `code` says which. Try again after `Retry-After` seconds",
-    503: "Try again after `Retry-After` seconds",
+
+def _id(prefix: str) -> dict[str, Any]:
+    return {
+        "type": "string",
+        "pattern": f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$",
+        "examples": [f"{prefix}_01kb3v9m2xf0wtq7m8e5n4d3rc"],
+    }
+
+
+_TIME: Final = {"type": "string", "format": "date-time"}
+#: Schemas of parameters by name: routes take them as the texts that they are.
+_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "job_id": _id(JOB_PREFIX),
+    "output_id": _id(OUTPUT_PREFIX),
+    "erasure_id": _id(ERASURE_PREFIX),
+    "user_id": {"type": "string", "pattern": USER_ID_PATTERN, "examples": ["u_42"]},
+    "status": {
+        "type": "array",
+        "maxItems": 10,
+        "items": {"type": "string", "enum": [status.value for status in JobStatus]},
+    },
+    "created_after": _TIME,
+    "created_before": _TIME,
+    "limit": {"type": "integer", "minimum": 1, "maximum": limits.MAX_PAGE, "default": 20},
+    "cursor": {"type": "string", "maxLength": 512},
+    "key": {"type": "string", "minLength": 1},
+    "idempotency-key": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": limits.MAX_IDEMPOTENCY_KEY_CHARS,
+        "pattern": "^[ -~]+$",
+        "examples": ["order-123"],
+    },
 }
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documented problem responses of a route."""
-    return {
-        status: {
-            "description": _REASONS[status],
-            "model": ProblemOut,
-            "content": {MEDIA_TYPE: {"example": _example(status)}},
-        }
-        for status in statuses
-    }
-
-
-def _example(status: int) -> dict[str, Any]:
-    codes = {
-        401: "unauthenticated",
-        403: "scope_missing",
-        404: "not_found",
-        409: "user_being_erased",
-        412: "upload_exists",
-        429: "rate_limited",
-        503: "unavailable",
-    }
-    by_http = {number: code for code, (number, _) in HTTP_CODES.items()}
-    code = codes.get(status) or by_http.get(status) or "workflow_cycle"
-    return {
-        "type": f"urn:genjobs:error:{code}",
-        "title": _REASONS[status],
-        "status": status,
-        "detail": _REASONS[status],
-        "code": code,
-        "retryable": status in {409, 429, 503},
-        "request_id": "req_4f0c2a",
-    }
 
 
 def body_of(schema: str) -> dict[str, Any]:
@@ -89,36 +89,70 @@ def body_of(schema: str) -> dict[str, Any]:
 
 def describe(app: FastAPI, *, reads_only: bool = False) -> None:
     """
-    Add to the document what routes do by themselves, for speed: the body and the bearer key.
+    Add to the document what routes do by themselves, for speed: bodies, parameters, the bearer key.
 
     FastAPI would run each of its own declarations of them on every request.
     """
-    bodies = () if reads_only else (JobCreate, TokenCreate, UploadCreate)
     bearer = "A token of an end user"
     if not reads_only:
         bearer = "A tenant's API key, or a token of one of its end users"
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is not None:
-            return app.openapi_schema
-        document = made()
-        parts = document["components"]
-        for request in bodies:
-            schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
-            parts["schemas"] |= schema.pop("$defs", {})
-            parts["schemas"][request.__name__] = schema
-        parts["securitySchemes"] = {
-            "bearer": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": bearer,
-            }
-        }
-        for path, operations in document["paths"].items():
-            if path.startswith("/v1/"):
-                for operation in operations.values():
-                    operation["security"] = [{"bearer": []}]
+        if app.openapi_schema is None:
+            _complete(made(), bearer)
+        document: dict[str, Any] = app.openapi_schema  # type: ignore[assignment]  # made() keeps it
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way to extend it
+
+
+def _complete(document: dict[str, Any], bearer: str) -> None:
+    schemas, used = document["components"]["schemas"], str(document["paths"])
+    for request in (JobCreate, TokenCreate, UploadCreate):
+        if f"/{request.__name__}'" not in used:
+            continue
+        schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[request.__name__] = schema
+    for answer in (JobOut, JobPageOut, UploadOut, TokenOut, UsageOut, ErasureOut):
+        if answer.__name__ in schemas:  # FastAPI takes nulls out of examples
+            schemas[answer.__name__]["examples"] = answer.model_json_schema()["examples"]
+    problem = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs")
+    schemas["ProblemOut"] = problem
+    for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's; nothing answers so
+        schemas.pop(unused, None)
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": bearer}
+    }
+    shared: dict[str, Any] = {}
+    for path, operation in _operations(document):
+        if path.startswith("/v1/"):
+            operation["security"] = [{"bearer": []}]
+        for parameter in operation.get("parameters", ()):
+            parameter["schema"] = _PARAMETERS[parameter["name"]]
+        _share(operation, shared)
+    document["components"]["responses"] = dict(sorted(shared.items()))
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            yield path, operation
+
+
+def _share(operation: dict[str, Any], shared: dict[str, Any]) -> None:
+    """Say what refuses many routes alike in one place."""
+    responses = operation["responses"]
+    for status, response in list(responses.items()):
+        content = response.get("content", {})
+        if "HTTPValidationError" in str(content):
+            del responses[status]
+        elif MEDIA_TYPE in content:
+            codes = list(content[MEDIA_TYPE]["examples"])
+            name = "_or_".join(codes) if len(codes) < 3 else f"{operation['operationId']}_{status}"
+            shared[name] = response
+            responses[status] = {"$ref": f"#/components/responses/{name}"}
+    operation["responses"] = dict(sorted(responses.items()))

@@ -59,8 +59,11 @@ STATUS: Final[Mapping[type[GenjobsError], int]] = {
 
 #: Codes of refusals that HTTP itself makes, before any use case: code to (status, title).
 HTTP_CODES: Final[Mapping[str, tuple[int, str]]] = {
+    "malformed_http": (400, "The request is not valid HTTP/1.1."),
     "malformed_json": (400, "The body is not valid JSON in UTF-8."),
     "method_not_allowed": (405, "This method is not allowed here."),
+    "request_timeout": (408, "The request did not come in time."),
+    "headers_too_large": (431, "The request line and headers are larger than allowed."),
     "body_too_large": (413, "The request body is larger than allowed."),
     "unsupported_media_type": (415, "The body must be sent as application/json."),
     "range_not_satisfiable": (416, "The requested range is not within the file."),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AwareDatetime,
@@ -21,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from genjobs.api import examples
 from genjobs.application.create_upload import UploadDeclaration
 from genjobs.application.query import JobFilter
 from genjobs.application.submission import (
@@ -33,13 +36,27 @@ from genjobs.application.submission import (
 from genjobs.domain import limits
 from genjobs.domain.errors import MediaNotBase64
 from genjobs.domain.lifecycle import JobStatus
+from genjobs.domain.media import ACCEPTED_INPUTS
 from genjobs.domain.tenancy import USER_ID_PATTERN, Scope
 
-SAMPLE_WORKFLOW: dict[str, Any] = {
-    "1": {"class_type": "LoadImage", "inputs": {"image": "photo.png"}},
-    "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
-    "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}},
-}
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
+
+def told(**schema: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what adds to a member's schema the limits that the use case holds it to."""
+
+    def extend(member: dict[str, Any]) -> None:
+        for part in member.get("anyOf", [member]):
+            if part.get("type") != "null":
+                part.update(schema)
+
+    return extend
+
+
+def between(limits: tuple[timedelta, timedelta]) -> dict[str, Any]:
+    """Return the schema of seconds within a range."""
+    shortest, longest = limits
+    return {"minimum": shortest.total_seconds(), "maximum": longest.total_seconds()}
 
 
 class _Request(BaseModel):
@@ -49,8 +66,24 @@ class _Request(BaseModel):
 class MediaIn(_Request):
     """A file of the job: exactly one of ``data``, ``url`` and ``upload_id``."""
 
-    name: str = Field(description="What node inputs call the file", examples=["photo.png"])
-    data: str | None = Field(None, description="The content in base64 (RFC 4648 section 4)")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("data", "url", "upload_id")
+            ]
+        }
+    )
+
+    name: str = Field(
+        description="What node inputs call the file: a plain name without folders",
+        examples=["photo.png"],
+        json_schema_extra=told(minLength=1, maxLength=limits.MAX_MEDIA_NAME_CHARS),
+    )
+    data: str | None = Field(
+        None,
+        description="The content in base64 (RFC 4648 section 4); at most 4 MB of all entries",
+    )
     url: str | None = Field(None, description="Where to download it from: http or https, public")
     upload_id: str | None = Field(None, max_length=128, description="An upload made before")
 
@@ -76,23 +109,26 @@ class MediaIn(_Request):
 class JobCreate(_Request):
     """What to run, for whom."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "user_id": "u_42",
-                    "workflow": SAMPLE_WORKFLOW,
-                    "media": [{"name": "photo.png", "data": "iVBORw0KGgo..."}],
-                    "metadata": {"order": "123"},
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB_CREATE]})
 
     user_id: str | None = Field(
         None, pattern=USER_ID_PATTERN, description="Your end user; required with a tenant's key"
     )
-    workflow: dict[str, Any] = Field(description="A ComfyUI workflow in API format")
+    workflow: dict[str, Any] = Field(
+        description="A ComfyUI workflow in API format: nodes by their ids",
+        json_schema_extra=told(
+            minProperties=1,
+            maxProperties=limits.MAX_WORKFLOW_NODES,
+            additionalProperties={
+                "type": "object",
+                "required": ["class_type", "inputs"],
+                "properties": {
+                    "class_type": {"type": "string", "maxLength": limits.MAX_CLASS_CHARS},
+                    "inputs": {"type": "object"},
+                },
+            },
+        ),
+    )
     media: list[MediaIn] = Field(
         default=[], description="At most 10 files, if not configured otherwise"
     )
@@ -102,11 +138,30 @@ class JobCreate(_Request):
         le=limits.PRIORITY_RANGE[1],
         description="Higher goes first among the same user's jobs",
     )
-    metadata: dict[str, str] = Field(default={}, description="Yours; returned as it was sent")
-    queue_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    run_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    retention_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
+    metadata: dict[str, str] = Field(
+        default={},
+        description="Yours; returned as it was sent",
+        json_schema_extra=told(
+            maxProperties=limits.MAX_METADATA_KEYS,
+            propertyNames={"minLength": 1, "maxLength": limits.MAX_METADATA_KEY_CHARS},
+            additionalProperties={"type": "string", "maxLength": limits.MAX_METADATA_VALUE_CHARS},
+        ),
+    )
+    queue_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="How long it may wait until it is first started",
+        json_schema_extra=told(**between(limits.QUEUE_TIMEOUT_RANGE)),
+    )
+    run_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="How long it may render",
+        json_schema_extra=told(**between(limits.RUN_TIMEOUT_RANGE)),
+    )
+    retention_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="How long it is kept once it has ended",
+        json_schema_extra=told(**between(limits.RETENTION_RANGE)),
+    )
     plan: str | None = Field(
         None, max_length=64, description="One of your plans: the user's limits from now on"
     )
@@ -129,27 +184,24 @@ class JobCreate(_Request):
 class UploadCreate(_Request):
     """What is about to be uploaded, for whom."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "user_id": "u_42",
-                    "filename": "photo.png",
-                    "content_type": "image/png",
-                    "bytes": 1048576,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.UPLOAD_CREATE]})
 
     user_id: str | None = Field(
         None, pattern=USER_ID_PATTERN, description="Your end user; required with a tenant's key"
     )
-    filename: str = Field(description="What the user calls it; no folders, and of no effect")
-    content_type: str = Field(
-        max_length=100, description="One of the accepted types; the PUT must say the same"
+    filename: str = Field(
+        description="What the user calls it; no folders, and of no effect",
+        json_schema_extra=told(minLength=1, maxLength=limits.MAX_MEDIA_NAME_CHARS),
     )
-    bytes: int = Field(description="The exact length; the PUT must have it")
+    content_type: str = Field(
+        max_length=100,
+        description="The PUT must say the same",
+        json_schema_extra=told(enum=sorted(kind.content_type for kind in ACCEPTED_INPUTS)),
+    )
+    bytes: int = Field(
+        description="The exact length; the PUT must have it. The deployment sets the most",
+        json_schema_extra=told(minimum=1, maximum=limits.MOST_MEDIA_BYTES),
+    )
 
     def declaration(self) -> UploadDeclaration:
         """Return the request for the use case."""
@@ -160,6 +212,8 @@ class UploadCreate(_Request):
 
 class TokenCreate(_Request):
     """Whose token, for how long, to do what."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.TOKEN_CREATE]})
 
     user_id: str = Field(pattern=USER_ID_PATTERN, description="Your end user")
     ttl_seconds: Annotated[int, Field(ge=30, le=3600)] = 900
@@ -178,6 +232,14 @@ class JobListQuery(BaseModel):
     created_after: AwareDatetime | None
     created_before: AwareDatetime | None
     limit: int = Field(ge=1, le=limits.MAX_PAGE)
+
+    @field_validator("created_after", "created_before", mode="before")
+    @classmethod
+    def _is_written_out(cls, value: str | None) -> str | None:
+        # pydantic takes a number for seconds since 1970, too.
+        if value is not None and not _DATE.match(value):
+            raise ValueError("the time must be written as RFC 3339 says")
+        return value
 
     @field_validator("created_after", "created_before")
     @classmethod

@@ -12,7 +12,8 @@ from genjobs.api import problems
 from genjobs.api.answers import TokenOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of
-from genjobs.api.openapi import body_of, problem_responses
+from genjobs.api.openapi import body_of
+from genjobs.api.refusals import GUARDED, JSON_BODY, refusals
 from genjobs.api.schemas import TokenCreate
 from genjobs.api.views import time_text
 from genjobs.domain.tenancy import Principal, Scope
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/v1", tags=["access"])
     response_class=Response,
     responses={
         201: {"model": TokenOut, "description": "The token; it is not shown again"},
-        **problem_responses(400, 401, 403, 413, 415, 422, 429, 503),
+        **refusals(*GUARDED, *JSON_BODY, "plan_limit"),
     },
     openapi_extra=body_of("TokenCreate"),
 )

@@ -10,7 +10,8 @@ from genjobs.api import problems
 from genjobs.api.answers import UploadOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of
-from genjobs.api.openapi import body_of, problem_responses
+from genjobs.api.openapi import body_of
+from genjobs.api.refusals import GUARDED, JSON_BODY, refusals
 from genjobs.api.schemas import UploadCreate
 from genjobs.api.views import time_text
 from genjobs.domain.ids import upload_text
@@ -27,7 +28,10 @@ router = APIRouter(prefix="/v1", tags=["uploads"])
     response_class=Response,
     responses={
         201: {"model": UploadOut, "description": "The upload; its URL is not shown again"},
-        **problem_responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
+        **refusals(
+            *(*GUARDED, *JSON_BODY, "not_found", "user_being_erased"),
+            *("media_invalid", "media_type_refused", "quota_exceeded", "uploads_full"),
+        ),
     },
     openapi_extra=body_of("UploadCreate"),
 )

@@ -13,7 +13,7 @@ from genjobs.api.answers import UsageOut
 from genjobs.api.auth import requires
 from genjobs.api.context import context_of
 from genjobs.api.jobs import UserId
-from genjobs.api.openapi import problem_responses
+from genjobs.api.refusals import GUARDED, refusals
 from genjobs.domain.plans import Used
 from genjobs.domain.tenancy import Principal, Scope
 
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["access"])
     response_class=Response,
     responses={
         200: {"model": UsageOut, "description": "Of the user, of the tenant, or of both"},
-        **problem_responses(401, 403, 404, 422, 429, 503),
+        **refusals(*GUARDED, "not_found", "invalid_request"),
     },
 )
 @requires(Scope.JOBS_READ)

@@ -65,7 +65,14 @@ class AdministerCredentials:
         live: bool = True,
         expires_days: int | None = None,
     ) -> NewKey:
-        """Make a key of a tenant."""
+        """
+        Make a key of a tenant; it is never shown again.
+
+        Raises:
+            ConfigurationError: the name, a scope or the number of days cannot be.
+            NotFound: there is no such tenant.
+            Unavailable: the database cannot be reached; perhaps a key was made that nobody has.
+        """
         if name:
             check_name(name, "a key's name")
         granted = scopes_of(scopes, frozenset(Scope))
@@ -90,7 +97,13 @@ class AdministerCredentials:
         return await self.credentials.list_keys(await self._tenant_id(tenant))
 
     async def revoke_key(self, key_id: str) -> None:
-        """Revoke a key, and with it all tokens that were made by it."""
+        """
+        Revoke a key, and with it all tokens that were made by it; repeating it is harmless.
+
+        Raises:
+            ConfigurationError: ``key_id`` is no id of a key; it is not repeated.
+            NotFound: there is no such key.
+        """
         if not KeyText.is_id(key_id):
             # Not repeated: it may be a whole key.
             raise ConfigurationError(
@@ -111,7 +124,15 @@ class AdministerCredentials:
         content: bytes,
         scopes: Collection[str],
     ) -> IssuerKey:
-        """Let a site sign tokens of its own users with the private part of this key."""
+        """
+        Let a site sign tokens of its own users with the private part of this key.
+
+        ``content`` is the public part in PEM.
+
+        Raises:
+            ConfigurationError: a text, a scope or the key cannot be, or is registered already.
+            NotFound: there is no such tenant.
+        """
         for text, what in ((issuer, "the issuer"), (kid, "the key id")):
             if not 0 < len(text) <= MOST_TOKEN_TEXT or not text.isprintable() or " " in text:
                 raise ConfigurationError(

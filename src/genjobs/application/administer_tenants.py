@@ -98,7 +98,13 @@ class AdministerTenants:
     async def set_plan(
         self, name: str, plan: str, changes: Mapping[str, Any], unset: Collection[str]
     ) -> LimitsInForce:
-        """Make or change a plan of a tenant's users, and return what is in force."""
+        """
+        Make or change a plan of a tenant's users, and return what is in force.
+
+        Raises:
+            ConfigurationError: the plan's name, or a limit or a value cannot be; nothing changed.
+            NotFound: there is no such tenant.
+        """
         if not is_plan_name(plan):
             raise ConfigurationError(
                 "a plan's name is 1 to 40 characters of a-z 0-9 _ -, a letter or digit first"

@@ -50,7 +50,13 @@ class Reads:
     artifacts: ArtifactStore
 
     async def get(self, reach: Reach, job_id: JobId) -> JobView:
-        """Return one job; ``NotFound`` when it is not within ``reach``."""
+        """
+        Return one job with freshly signed links; nothing is changed by it.
+
+        Raises:
+            NotFound: it is not within ``reach``.
+            Unavailable: the database cannot be reached.
+        """
         return await self.get_job(reach, job_id)
 
     async def list(
@@ -61,11 +67,26 @@ class Reads:
         limit: int = 20,
         cursor: str | None = None,
     ) -> JobPage:
-        """Return one page of jobs, newest first."""
+        """
+        Return one page of jobs, newest first: up to ``limit`` of them, at most 100.
+
+        ``cursor`` is the ``next_cursor`` of the page before; it is None on the last page.
+
+        Raises:
+            InvalidRequest: ``limit`` is out of range.
+            InvalidCursor: the cursor was made by another listing.
+            Unavailable: the database cannot be reached.
+        """
         return await self.list_jobs(reach, wanted, limit=limit, cursor=cursor)
 
     async def output(self, reach: Reach, job_id: JobId, output_id: str) -> SignedOutput:
-        """Return one output with a fresh link."""
+        """
+        Return one output with a fresh link.
+
+        Raises:
+            NotFound: the job is not within ``reach``, or has no such output any more.
+            Unavailable: the database cannot be reached.
+        """
         return await self.get_output(reach, job_id, output_id)
 
     async def check(self) -> None:
@@ -98,7 +119,17 @@ class Genjobs(Reads):
         return Reach(tenant_id=self.tenant_id, user_id=user_id)
 
     async def submit(self, owner: Owner, submission: Submission) -> Job:
-        """Submit a job; see :class:`~genjobs.application.submit.SubmitJob`."""
+        """
+        Submit a job and return it, queued; see :class:`~genjobs.application.submit.SubmitJob`.
+
+        With the ``idempotency_key`` of an earlier submit of this owner's, that job is returned.
+
+        Raises:
+            InvalidInput: the request cannot be accepted; ``code`` and ``pointer`` say why.
+            LimitReached: try again after ``retry_after`` seconds.
+            UserBeingErased: all that is the owner's is being removed; this passes.
+            Unavailable: nothing is known of the outcome; repeat it with the same key.
+        """
         return (await self.submit_job(owner, submission)).job
 
     async def upload(self, owner: Owner, declaration: UploadDeclaration) -> NewUpload:
@@ -110,11 +141,26 @@ class Genjobs(Reads):
         return await self.create_upload(owner, declaration)
 
     async def cancel(self, reach: Reach, job_id: JobId) -> JobView:
-        """Ask for the job to be stopped and return it as it is then."""
+        """
+        Ask for the job to be stopped and return it as it is then; repeating it is harmless.
+
+        A job that had not started is ``cancelled`` at once. Of one that runs,
+        ``job.cancellation`` tells what came of it once it is final: :meth:`wait` for that.
+
+        Raises:
+            NotFound: it is not within ``reach``.
+            Unavailable: nothing is known of the outcome; repeat it.
+        """
         return await self.cancel_job(reach, job_id)
 
     async def erasure(self, tenant_id: TenantId, erasure_id: ErasureId) -> Erasure:
-        """Return how far an erasure is: the receipt, once it has ended."""
+        """
+        Return how far an erasure is: the receipt, once it has ended.
+
+        Raises:
+            NotFound: the tenant has no such erasure.
+            Unavailable: the database cannot be reached.
+        """
         return await self.get_erasure(tenant_id, erasure_id)
 
     async def wait(
@@ -126,6 +172,7 @@ class Genjobs(Reads):
         Raises:
             TimeoutError: it was not final in time; the job goes on.
             NotFound: it is not within ``reach``.
+            Unavailable: the database cannot be reached; the job goes on.
         """
         pause = _FIRST_POLL
         async with asyncio.timeout(timeout.total_seconds()):

@@ -16,7 +16,12 @@ _CHUNK: Final = 256 * 1024
 
 @asynccontextmanager
 async def scratch_folder() -> AsyncIterator[Path]:
-    """Hold a folder of this machine's, removed with all that is in it."""
+    """
+    Hold a folder of this machine's, removed with all that is in it.
+
+    Raises:
+        Unavailable: none can be made, such as on a full disk.
+    """
     try:
         folder = tempfile.TemporaryDirectory(prefix="genjobs-", ignore_cleanup_errors=True)
     except OSError as exc:

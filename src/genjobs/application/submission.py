@@ -30,25 +30,28 @@ from genjobs.domain.workflow import Workflow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InlineMedia:
-    """A media entry whose content came with the request."""
+    """A media entry whose content came with the request; 4 MB for all of a request together."""
 
+    #: What node inputs call it: a plain file name, 1 to 128 characters.
     name: str
     content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaByUrl:
-    """A media entry to be downloaded."""
+    """A media entry to be downloaded before the job is eligible."""
 
     name: str
+    #: http or https, of a public host.
     url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaByUpload:
-    """A media entry uploaded before."""
+    """A media entry uploaded before, by the same user."""
 
     name: str
+    #: As ``upload_text`` writes it: ``upl_...``.
     upload_id: str
 
 
@@ -59,20 +62,28 @@ MediaSource = InlineMedia | MediaByUrl | MediaByUpload
 class Submission:
     """What a caller asks for; None leaves a choice to the deployment's defaults."""
 
+    #: A ComfyUI graph in API format, as JSON gives it: nodes by their ids.
     workflow: object
+    #: At most ten, if the deployment does not say otherwise.
     media: Sequence[MediaSource] = ()
+    #: -100 to 100: higher goes first among the same user's jobs.
     priority: int = 0
+    #: The caller's own, returned as it is: 20 keys of 40 characters, values of 500.
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: A second to a day: how long it may wait until it is first started.
     queue_timeout: timedelta | None = None
+    #: A second to six hours: how long it may render.
     run_timeout: timedelta | None = None
+    #: Five minutes to a year: how long it is kept once it has ended.
     retention: timedelta | None = None
     #: The plan that the user has from now on; None leaves it as it is.
     plan: str | None = None
+    #: 1 to 255 printable ASCII characters; for a day a repeat under it makes no second job.
     idempotency_key: str | None = None
 
 
 def check_fields(submission: Submission) -> None:
-    """Raise ``InvalidRequest`` for a member that is out of range."""
+    """Raise ``InvalidRequest`` for a member out of range, ``UnknownPlan`` for no plan's name."""
     low, high = limits.PRIORITY_RANGE
     if not low <= submission.priority <= high:
         raise InvalidRequest(f"priority must be from {low} to {high}.", pointer="/priority")

@@ -17,11 +17,27 @@ async def together(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     callers handle the error of their step, not a group.
     """
     items = list(work)
-    if not items:
-        return []
+    results: dict[int, _T] = {}
+    failures: list[Exception] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def one(index: int, item: Coroutine[Any, Any, _T]) -> None:
+        # The group is told of no failure. It would cancel its own task, and in Python 3.11 leave
+        # that request behind: every limit of time around it then ended as a cancel.
+        try:
+            results[index] = await item
+        except Exception as exc:
+            failures.append(exc)
+            for task in tasks:
+                if task is not asyncio.current_task():
+                    task.cancel()
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(item) for item in items]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+            tasks += [group.create_task(one(*entry)) for entry in enumerate(items)]
+    finally:
+        for item in items:
+            item.close()  # of one that was cancelled before it had begun
+    if failures:
+        raise failures[0]
+    return [results[index] for index in range(len(items))]

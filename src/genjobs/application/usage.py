@@ -18,7 +18,13 @@ class GetUsage:
     clock: Clock
 
     async def __call__(self, principal: Principal, user_id: str | None) -> Usage:
-        """Return the usage of the user that is named, and of the tenant if the caller may know."""
+        """
+        Return the usage of the user that is named, and of the tenant if the caller may know.
+
+        Raises:
+            InvalidRequest: no user is named, and the caller may not know the tenant's.
+            NotFound: the credential is of another user, or the tenant is gone.
+        """
         reach = principal.reach(user_id)
         usage = await self.tenants.usage(reach, now=self.clock.now())
         if usage.tenant is None:

@@ -17,7 +17,12 @@ class DispatchAdapters(DatabaseAdapters):
 
     @property
     def pushes(self) -> bool:
-        """Whether an engine has to be called; else workers pull."""
+        """
+        Whether an engine has to be called; else workers pull.
+
+        Raises:
+            ConfigurationError: the dispatch URL has an unknown scheme.
+        """
         scheme, _, _ = self.settings.dispatch_url.partition(":")
         if scheme not in {"local", "modal"}:
             raise ConfigurationError(f"dispatch_url has the unknown scheme {scheme!r}")

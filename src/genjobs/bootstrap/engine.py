@@ -40,7 +40,12 @@ class EngineAdapters(Opened):
         return engine
 
     async def keeper(self) -> EngineKeeper:
-        """Return what keeps the engine's process; one of our own is started."""
+        """
+        Return what keeps the engine's process; one of our own is started.
+
+        Raises:
+            ConfigurationError: a user is set for a process that is not ours to start.
+        """
         if "keeper" not in self._opened:
             engine, place = await self.engine(), self._comfyui()
             keeper: EngineKeeper

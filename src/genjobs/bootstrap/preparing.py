@@ -28,7 +28,13 @@ class DatabaseUrls:
 
 
 async def prepare_database(settings: Settings, owner_url: str) -> None:
-    """Migrate the database, and make sure of the window and of the settings' tenant and key."""
+    """
+    Migrate the database, and make sure of the window and of the settings' tenant and key.
+
+    Raises:
+        ConfigurationError: the key of the settings is not of a key's form.
+        Unavailable: the database cannot be reached.
+    """
     from genjobs.adapters.postgres import administration, migrate
     from genjobs.adapters.postgres.credentials import PostgresCredentials
     from genjobs.adapters.postgres.tenancy import PostgresTenancy

@@ -13,15 +13,19 @@ from typing import Any, Final
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from genjobs import bootstrap
 from genjobs.api.app import create_app
 from genjobs.bootstrap import Adapters, AdaptersFactory
+from genjobs.cli.connections import GuardedProtocol
 from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Settings
 
 #: How long open requests may take once the server is told to stop.
 _GRACE_SECONDS: Final = 5
+#: How long a connection may be idle between two requests.
+_IDLE_SECONDS: Final = 5
 #: Exit code of a worker whose device is broken.
 RETIRED: Final = 75
 #: Exit code of a process that was told to stop three times.
@@ -30,12 +34,32 @@ _CUT_OFF: Final = 130
 _log = structlog.get_logger(__name__)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that leaves signals alone: the process around it closes more than HTTP."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Do not."""
         yield
+
+
+def server_config(
+    app: FastAPI, settings: Settings, protocol: type[GuardedProtocol] = GuardedProtocol
+) -> uvicorn.Config:
+    """Return how HTTP is served."""
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Only a named proxy is believed when it says who the client is.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
 
 
 async def serve(
@@ -69,18 +93,7 @@ async def serve(
                 version=bootstrap.version(),
                 cors_origins=settings.cors_origins,
             )
-            server = _Server(
-                uvicorn.Config(
-                    app,
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    # Only a named proxy is believed when it says who the client is.
-                    proxy_headers=bool(settings.trusted_proxies),
-                    forwarded_allow_ips=settings.trusted_proxies or None,
-                    timeout_graceful_shutdown=_GRACE_SECONDS,
-                )
-            )
+            server = Server(server_config(app, settings))
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets=[listener]))
                 beside = await _beside(

@@ -34,6 +34,11 @@ class FakeClock:
         self._elapsed += by.total_seconds()
         return self._now
 
+    def jump(self, by: timedelta) -> datetime:
+        """Set the time forward or back, as a correction of a clock does, and return it."""
+        self._now += by
+        return self._now
+
 
 class SequentialIds:
     """The ``IdSource`` port; counts, so that two runs of a test see the same ids."""

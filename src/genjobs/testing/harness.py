@@ -99,7 +99,7 @@ class FakeAdapters(Adapters):
         return _NoSizes()
 
     async def database_urls(self) -> DatabaseUrls:
-        """Refuse: there is no database."""
+        """Refuse with ``ConfigurationError``: there is no database."""
         raise ConfigurationError("a harness has no database")
 
     async def jobs(self) -> MemoryJobStore:

@@ -15,6 +15,8 @@ def next_row(jobs: MemoryJobs, now: datetime) -> Row | None:
     by_owner: dict[Owner, list[Row]] = {}
     for row in jobs.waiting():
         if row.not_before <= now:
+            row.paused = False
+        if not row.paused:
             by_owner.setdefault(row.job.owner, []).append(row)
 
     def under(limit: int | None, of: TenantId | Owner) -> bool:

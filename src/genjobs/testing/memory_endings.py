@@ -23,10 +23,10 @@ class Blow(Enum):
     LOSS = (JobEvent.LOST, JobEvent.LOST_FOR_GOOD)
 
 
-def requeue(row: Row, event: JobEvent, not_before: datetime) -> None:
-    """Queue a job again, from ``not_before``."""
+def requeue(row: Row, event: JobEvent, not_before: datetime, *, paused: bool = False) -> None:
+    """Queue a job again, at once or after a pause that ends at ``not_before``."""
     row.slot = None
-    row.not_before = not_before
+    row.not_before, row.paused = not_before, paused
     row.step(event, queue_deadline=not_before + row.queue_timeout, **AT_REST)
 
 
@@ -37,7 +37,7 @@ def charge(row: Row, blow: Blow, error: JobError, now: datetime, deadlines: Dead
     if row.job.cancellation is not None:
         cancel(row, JobEvent.LOST_WHILE_CANCELLING, CancelMethod.WORKER_LOST, now)
     elif row.charged < deadlines.max_attempts:
-        requeue(row, retry, deadlines.retry_at(now, row.charged + row.spared))
+        requeue(row, retry, deadlines.retry_at(now, row.charged + row.spared), paused=True)
     else:
         row.slot = None
         row.step(give_up, finished_at=now, error=error, **AT_REST)
@@ -51,7 +51,8 @@ def lose(row: Row, now: datetime, deadlines: Deadlines) -> None:
         charge(row, Blow.LOSS, JobError.of(WorkerLost()), now, deadlines)
         return
     row.spared += 1
-    requeue(row, JobEvent.SPARED, deadlines.retry_at(now, row.charged + row.spared))
+    pause = deadlines.retry_at(now, row.charged + row.spared)
+    requeue(row, JobEvent.SPARED, pause, paused=True)
 
 
 def cancel(row: Row, event: JobEvent, method: CancelMethod, now: datetime) -> None:

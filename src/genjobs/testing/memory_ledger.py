@@ -88,7 +88,7 @@ class MemoryJobLedger:
             times = self._jobs.times_of(row.job.id, slot.attempt)
             times.waited = (now - times.dispatched_at).total_seconds()
             waited = now - (row.eligible_at or row.job.created_at)
-            timings = Timings(queue_seconds=waited.total_seconds())
+            timings = Timings(queue_seconds=max(0.0, waited.total_seconds()))
             row.step(
                 JobEvent.STARTED,
                 started_at=row.job.started_at or now,

@@ -119,6 +119,8 @@ class Row:
     job: Job
     workflow: bytes
     not_before: datetime
+    #: Whether ``not_before`` must have come; no other job waits for the clock.
+    paused: bool = False
     queue_timeout: timedelta
     eligible_at: datetime | None
     ingest: IngestState | None = None

@@ -133,7 +133,12 @@ class MemoryTenants:
     def admit(
         self, job: NewJob, queued_of_tenant: int, queued_of_user: int, has_uploads: bool = True
     ) -> tuple[timedelta, timedelta, Allowance | None]:
-        """Judge and count a submit; return run time-out, retention and what is left of the rate."""
+        """
+        Judge and count a submit; return run time-out, retention and what is left of the rate.
+
+        Raises:
+            UnknownPlan, PlanLimit, LimitReached, UnknownUpload: it is refused, nothing is counted.
+        """
         owner = job.owner
         if job.plan is not None and job.plan not in self.rules(owner.tenant_id).plans:
             raise UnknownPlan(pointer="/plan")
@@ -146,7 +151,8 @@ class MemoryTenants:
         pairs = list(zip(whose, both, queued, names, strict=True))
         for of, limits, waiting, name in pairs:
             counts = self.counts(of)
-            ahead = 0.0 if counts.paced != _pace(name, limits) else _ahead(counts, job.created_at)
+            paced = counts.paced == _pace(name, limits)
+            ahead = _ahead(counts, limits, job.created_at) if paced else 0.0
             _judge(counts, limits, waiting, count, job.created_at, ahead)
         if not has_uploads:
             raise UnknownUpload(pointer="/media")
@@ -158,13 +164,14 @@ class MemoryTenants:
             counts.bytes += count
             if limits.submits_per_second is not None:
                 step = timedelta(seconds=1 / limits.submits_per_second)
-                counts.arrival = max(counts.arrival, job.created_at) + step
+                late = _ahead(counts, limits, job.created_at) == 0
+                counts.arrival = (job.created_at if late else counts.arrival) + step
         if job.plan is not None:
             self.plans_of_users[owner] = job.plan
         return run, retention, _allowance(self.counts(owner), both[1], job.created_at)
 
     def admit_upload(self, upload: Upload, unused_of_tenant: int, unused_of_user: int) -> None:
-        """Judge and count an upload."""
+        """Judge and count an upload; ``LimitReached`` when it is one too many."""
         owner, now = upload.owner, upload.created_at
         today, left = _day(now)
         for of, limits, unused in (
@@ -240,7 +247,7 @@ def _allowance(counts: Counts, limits: Limits, now: datetime) -> Allowance | Non
     if limits.submits_per_second is None or limits.submit_burst is None:
         return None
     window = limits.submit_burst / limits.submits_per_second
-    ahead = _ahead(counts, now)
+    ahead = _ahead(counts, limits, now)
     return Allowance(
         burst=limits.submit_burst,
         window_seconds=window,
@@ -253,5 +260,9 @@ def _pace(plan: str | None, limits: Limits) -> tuple[str | None, float | None, i
     return plan, limits.submits_per_second, limits.submit_burst
 
 
-def _ahead(counts: Counts, now: datetime) -> float:
-    return max(0.0, (counts.arrival - now).total_seconds())
+def _ahead(counts: Counts, limits: Limits, now: datetime) -> float:
+    ahead = max(0.0, (counts.arrival - now).total_seconds())
+    if limits.submits_per_second is None or limits.submit_burst is None:
+        return ahead
+    # Further than a burst nobody gets: the clock was set back.
+    return ahead if ahead <= limits.submit_burst / limits.submits_per_second + 60 else 0.0

@@ -73,6 +73,23 @@ async def test_completed_job_has_signed_outputs(http: httpx.AsyncClient, harness
     assert await harness.artifacts.fetch(output["url"], now=harness.clock.now()) == png_bytes()
 
 
+async def test_output_is_a_link_and_never_its_bytes(
+    http: httpx.AsyncClient, harness: Harness
+) -> None:
+    content = bytes(range(256)) * 4096  # a megabyte
+    harness.engine.script.outputs = {"big.png": content}
+    made = (await submit(http)).json()
+    await harness.run_one()
+    answers = [
+        await http.get(made["urls"]["self"], params={"user_id": USER}),
+        await http.get("/v1/jobs", params={"user_id": USER}),
+    ]
+    for answer in answers:
+        assert "big.png" in answer.text
+        assert base64.b64encode(content[:300]).decode() not in answer.text
+        assert len(answer.content) < 2000
+
+
 async def test_output_route_redirects_to_a_fresh_link(
     http: httpx.AsyncClient, harness: Harness
 ) -> None:

@@ -320,6 +320,23 @@ async def test_store_that_comes_back_gets_the_outputs(harness: Harness) -> None:
     assert len(harness.engine.rendered) == 1  # the upload was tried again, not the render
 
 
+async def test_store_that_stays_away_fails_the_job_and_leaves_nothing(harness: Harness) -> None:
+    run_job = harness.worker.run_job
+    impatient = dataclasses.replace(run_job.deadlines, upload=timedelta(seconds=0.3))
+    job = await submitted(harness)
+    harness.artifacts.available = False
+    [assignment] = await harness.ledger.dispatch(now=harness.clock.now(), limit=1)
+    await dataclasses.replace(run_job, deadlines=impatient)(assignment, asyncio.Event())
+
+    done = await read(harness, job)
+    assert done.error is not None
+    assert (done.status, done.error.code) == (JobStatus.FAILED, "output_not_stored")
+    assert done.error.retryable
+    assert done.outputs == ()
+    harness.artifacts.available = True
+    assert await harness.artifacts.list_files("", after="", limit=10) == []
+
+
 async def test_store_that_is_away_before_the_render_is_waited_for() -> None:
     async with open_harness() as harness:
         submission = Submission(

@@ -97,6 +97,28 @@ class JobLimitsContract:
         assert isinstance(await refused(backend, owner, plan="full"), QueueFull)
         assert isinstance(await refused(backend, owner), RateLimited)
 
+    async def test_clock_that_was_set_back_keeps_nobody_out(self, backend: TenancyBackend) -> None:
+        await backend.arrange.set_plan(backend.tenant, "slow", **rate(2.0, 3))
+        await backend.arrange.set_limits(backend.tenant, **rate(100.0, 1000))
+        owner = backend.jobs.owner()
+        for _ in range(3):
+            await submit(backend, owner, plan="slow", at=NOW + _HOUR)
+        assert isinstance(await refused(backend, owner, at=NOW + _HOUR), RateLimited)
+        # By a process whose clock is a little slow they are not taken for more than they are.
+        limited = await refused(backend, owner, at=NOW + _HOUR - 2 * _SECOND)
+        assert isinstance(limited, RateLimited)
+        assert limited.retry_after == pytest.approx(2.5)
+
+        created = await submit(backend, owner)
+        assert created.allowance == Allowance(
+            burst=3, window_seconds=1.5, remaining=2, reset_seconds=0.5
+        )
+        for _ in range(2):
+            await submit(backend, owner)
+        limited = await refused(backend, owner)
+        assert isinstance(limited, RateLimited)
+        assert limited.retry_after == pytest.approx(0.5)
+
     async def test_another_rate_of_the_tenant_begins_with_its_whole_burst(
         self, backend: TenancyBackend
     ) -> None:

@@ -11,12 +11,6 @@ CREATE TYPE genjobs.refusal AS (
     retry_after double precision
 );
 
--- Seconds by which submits are ahead of their rate (GCRA: ITU-T I.371), this one not counted.
-CREATE FUNCTION genjobs.ahead(p_arrival timestamptz, p_now timestamptz) RETURNS double precision
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN p_arrival <= p_now THEN 0 ELSE extract(epoch FROM p_arrival - p_now) END;
-$$;
-
 -- Seconds by which they may be: a whole burst.
 CREATE FUNCTION genjobs.tolerance(p_limits jsonb) RETURNS double precision
 LANGUAGE sql IMMUTABLE AS $$
@@ -24,12 +18,25 @@ LANGUAGE sql IMMUTABLE AS $$
         / (p_limits ->> 'submits_per_second')::double precision;
 $$;
 
+-- Seconds by which submits are ahead of their rate (GCRA: ITU-T I.371), this one not counted. No
+-- submit that was accepted leaves them further ahead than a burst: a minute beyond that the clock
+-- was set back, or another process's was fast, and nobody is to wait until it has caught up.
+CREATE FUNCTION genjobs.ahead(p_arrival timestamptz, p_now timestamptz, p_limits jsonb)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN p_arrival <= p_now THEN 0
+        WHEN extract(epoch FROM p_arrival - p_now) > genjobs.tolerance(p_limits) + 60 THEN 0
+        ELSE extract(epoch FROM p_arrival - p_now)
+    END;
+$$;
+
 CREATE FUNCTION genjobs.arrival_after(p_arrival timestamptz, p_now timestamptz, p_limits jsonb)
 RETURNS timestamptz
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN p_limits ->> 'submits_per_second' IS NULL THEN p_arrival
-        ELSE greatest(p_arrival, p_now)
+        ELSE CASE WHEN genjobs.ahead(p_arrival, p_now, p_limits) > 0 THEN p_arrival ELSE p_now END
             + interval '1 second' / (p_limits ->> 'submits_per_second')::double precision
     END;
 $$;
@@ -56,7 +63,7 @@ BEGIN
     IF p_queued >= (p_limits ->> 'max_queued')::integer THEN
         RETURN row('queue_full', p_whose, 'max_queued', NULL)::genjobs.refusal;
     END IF;
-    v_excess := genjobs.ahead(p_arrival, p_now)
+    v_excess := genjobs.ahead(p_arrival, p_now, p_limits)
         + 1 / (p_limits ->> 'submits_per_second')::double precision - genjobs.tolerance(p_limits);
     IF v_excess > 0.000001 THEN  -- times are kept in whole microseconds
         RETURN row('rate_limited', p_whose, 'submits_per_second', v_excess)::genjobs.refusal;

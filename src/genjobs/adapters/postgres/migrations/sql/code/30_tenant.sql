@@ -155,7 +155,7 @@ BEGIN
         bytes_today = CASE WHEN u.day < v_today THEN 0 ELSE u.bytes_today END + p_bytes,
         day = greatest(u.day, v_today)
     WHERE u.tenant_id = p_tenant AND u.user_id = p_user
-    RETURNING genjobs.ahead(u.arrival, p_now), u.pickable, u.ready
+    RETURNING genjobs.ahead(u.arrival, p_now, v_user_limits), u.pickable, u.ready
     INTO v_ahead, v_pickable, v_ready;
     UPDATE genjobs.tenant_load t SET
         weight = (v_tenant_limits ->> 'weight')::float8,
