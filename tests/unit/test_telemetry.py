@@ -23,8 +23,6 @@ def log(
 ) -> Iterator[Callable[[], str]]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    before = structlog.get_config()
-    processors = before["processors"][:]
     root.handlers = []
     try:
         configure_logging(json=request.param, level="debug")
@@ -32,9 +30,6 @@ def log(
     finally:
         root.handlers = handlers
         root.setLevel(level)
-        # The same list: loggers of the package that were used keep it.
-        before["processors"][:] = processors
-        structlog.configure(**before)
 
 
 def test_credentials_are_masked_in_fields_texts_and_tracebacks(log: Callable[[], str]) -> None:
