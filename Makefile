@@ -13,7 +13,7 @@ CLEAN := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_FIND_LINKS -u UV_INDEX_URL -u
 COMPILE_FOR := $(CLEAN) $(BIN)/uv pip compile --quiet --system-certs --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 COMPILE := $(COMPILE_FOR) --universal
 
-.PHONY: help setup demo test unit check format lint types imports slow bench fix pins docs clean
+.PHONY: help setup demo test unit check format lint types imports slow deploy bench fix pins docs clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ imports: setup
 
 slow: setup ## Run what is too long for make test
 	$(BIN)/pytest -m slow
+
+deploy: check ## Check, look, migrate and deploy at Modal, then run a job there
+	@$(BIN)/python -m tools.deploy
 
 $(BENCH_STAMP): requirements/bench.txt $(STAMP)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --system-certs --require-hashes -r requirements/bench.txt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"{len(found)} unresolved pins (genjobs pins resolve)", sep="-")
         for name, reason in found.items():
             terminalreporter.write_line(f"{name}: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """What a command sets up is for its own test: later ones look at what is logged."""
+    before = structlog.get_config()
+    processors = before["processors"][:]
+    yield
+    if structlog.get_config() != before or before["processors"] != processors:
+        before["processors"][:] = processors
+        structlog.configure(**before)
+        for name, module in list(sys.modules.items()):
+            if name.startswith("genjobs") and hasattr(module, "_log"):
+                vars(module._log).pop("bind", None)  # as it was configured when first used
 
 
 @pytest.fixture(scope="session")

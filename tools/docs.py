@@ -26,7 +26,8 @@ from genjobs.settings.capacity import CapacitySettings
 from genjobs.settings.comfyui import ComfyUISettings
 from genjobs.settings.deployment import DeploymentSettings
 from genjobs.settings.keeping import KeepingSettings
-from tools import limit_docs, workflow_docs
+from genjobs.settings.smoke import SmokeSettings
+from tools import doctor_docs, limit_docs, workflow_docs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _NOTE: Final = "<!-- Drawn from the code by `make docs`; do not edit. -->\n"
@@ -146,6 +147,8 @@ def environment() -> str:
     lines += _of(Settings, sorted(Settings.model_fields, key=inherited.__contains__))
     lines += ["", "", "# Of a deployment at Modal; read when it is deployed."]
     lines += _of(DeploymentSettings, DeploymentSettings.model_fields)
+    lines += ["", "", "# Of `genjobs smoke`, which sends one job to a deployment."]
+    lines += _of(SmokeSettings, SmokeSettings.model_fields)
     return "\n".join(lines) + "\n"
 
 
@@ -203,6 +206,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
         {"types": workflow_docs.accepted_types, "limits": workflow_docs.media_limits},
     ),
     "docs/operations.md": lambda: _with_drawn("docs/operations.md", {"limits": limit_docs.limits}),
+    "docs/doctor.md": lambda: _with_drawn("docs/doctor.md", {"fixes": doctor_docs.fixes}),
     ".env.example": environment,
     "openapi.json": openapi,
 }

@@ -50,8 +50,11 @@ def configure_logging(*, json: bool, level: str = "info") -> None:
         structlog.processors.format_exc_info,
         redact,
     ]
+    # In place: a logger that was used before keeps the list it had then.
+    processors = structlog.get_config()["processors"]
+    processors[:] = [*shared, renderer]
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
         logger_factory=structlog.PrintLoggerFactory(_STANDARD_ERROR),
         cache_logger_on_first_use=True,

@@ -72,15 +72,16 @@ class Command:
 
 
 @asynccontextmanager
-async def running(data: Path, *arguments: str, **settings: str) -> AsyncIterator[Command]:
-    """Hold a command whose files are in ``data``; it is stopped at the end."""
-    environment = {
+async def running(data: Path, *arguments: str, **settings: str | None) -> AsyncIterator[Command]:
+    """Hold a command whose files are in ``data``; it is stopped at the end. None unsets one."""
+    wanted = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
         "GENJOBS_DATA_DIRECTORY": str(data),
         **HASTE,
         **settings,
     }
+    environment = {name: value for name, value in wanted.items() if value is not None}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "genjobs", *arguments),
         env=environment,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from importlib import resources
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -156,6 +157,16 @@ async def test_powerful_role_is_refused_and_the_apis_is_not(database: Database) 
         async with open_pool(url) as pool:
             with pytest.raises(ConfigurationError):
                 await PostgresJobStore(pool).refuse_powerful_role()
+    # SET ROLE would make a member what the role is.
+    name = f"genjobs_test_member_{uuid4().hex[:8]}"
+    await database.execute(f"CREATE ROLE {name}_of BYPASSRLS")
+    await database.execute(f"CREATE ROLE {name} LOGIN IN ROLE genjobs_api, {name}_of")
+    try:
+        async with open_pool(database.api.replace("genjobs_api@", f"{name}@")) as pool:
+            with pytest.raises(ConfigurationError):
+                await PostgresJobStore(pool).refuse_powerful_role()
+    finally:
+        await database.execute(f"DROP ROLE {name}, {name}_of")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,15 @@ class Fault(StrEnum):
     SLOW = "slow"
 
 
+class Right(StrEnum):
+    """Rights that are not as genjobs wants them; no fault of the store's, and none that passes."""
+
+    #: 403 AccessDenied, as for a token that may not do this.
+    NONE = "none"
+    #: It is done without a look at the signature, as in a bucket that is open to all.
+    EVERYBODY = "everybody"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One request."""
@@ -84,6 +93,8 @@ class Gate:
     now: datetime | None = None
     #: Asked for each request.
     fault: Callable[[Seen], Fault | None] = field(default=lambda _: None)
+    #: Likewise; None for the rights of whoever signed it.
+    right: Callable[[Seen], Right | None] = field(default=lambda _: None)
     seen: list[Seen] = field(default_factory=list)
     #: Connections that are open.
     open: int = 0
@@ -107,9 +118,13 @@ class Gate:
 
         self.fault = decide
 
+    def gives(self, right: Right, *operations: str) -> None:
+        """Change the rights to requests of these kinds, to all of them if none is named."""
+        self.right = lambda seen: right if not operations or seen.operation in operations else None
+
     async def clear(self) -> None:
         """Forget everything: an empty bucket, nothing seen, nothing fails."""
-        self.now, self.fault = None, lambda _: None
+        self.now, self.fault, self.right = None, lambda _: None, lambda _: None
         self.seen.clear()
         answer = await self.client.list_multipart_uploads(Bucket=self.place.bucket)
         for item in answer.get("Uploads", ()):
@@ -169,6 +184,11 @@ class Gate:
             refused = 503, "SlowDown"
         if fault is Fault.FALSE_SUCCESS:
             refused = 200, "InternalError"
+        match self.right(request):
+            case Right.NONE:
+                refused = 403, "AccessDenied"
+            case Right.EVERYBODY:
+                refused = None
         if refused is not None:
             writer.write(_error(*refused, head=method == "HEAD"))
             await writer.drain()

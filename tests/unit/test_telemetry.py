@@ -30,7 +30,6 @@ def log(
     finally:
         root.handlers = handlers
         root.setLevel(level)
-        structlog.reset_defaults()
 
 
 def test_credentials_are_masked_in_fields_texts_and_tracebacks(log: Callable[[], str]) -> None:
@@ -45,6 +44,20 @@ def test_credentials_are_masked_in_fields_texts_and_tracebacks(log: Callable[[],
     assert "ValueError" in said
     for secret in (KEY, a_key_text("logged").secret, TOKEN, "u_42"):
         assert secret not in said
+
+
+def test_logger_that_was_used_before_heeds_what_is_configured_later(
+    log: Callable[[], str],
+) -> None:
+    logger = structlog.get_logger("test")
+    logger.info("used")
+    configure_logging(json=True, level="debug")
+    with structlog.testing.capture_logs() as captured:
+        logger.info("captured")
+    logger.info("said")
+
+    assert [event["event"] for event in captured] == ["captured"]
+    assert '"said"' in log()
 
 
 def test_records_of_libraries_are_masked_too(log: Callable[[], str]) -> None:

@@ -8,6 +8,7 @@ these is in ``deploy/``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -34,6 +35,8 @@ _log = structlog.get_logger(__name__)
 
 #: How long a run takes that a scheduler starts each minute; the rest is for starting the next.
 A_MINUTE: Final = timedelta(seconds=55)
+
+_log = structlog.get_logger(__name__)
 
 
 def api() -> FastAPI:
@@ -65,9 +68,13 @@ async def worker(
     prepared: PreparedProcess | None = None, shared: Collection[str] = SHARED_FOLDERS
 ) -> AsyncIterator[PushedWorker]:
     """Hold a worker that is called, its engine ready; both are as in ``prepare``."""
-    loaded = _settings()
+    from genjobs.adapters.modal import READY, container, is_restored
+
+    begun, loaded = time.monotonic(), _settings()
     _close(loaded, shared)  # again: folders in memory may be new ones after a restore
     async with bootstrap.open_pushed_worker(loaded, prepared=prepared) as opened:
+        took = round(time.monotonic() - begun, 2)
+        _log.info(READY, container=container(), restored=is_restored(), ready_seconds=took)
         yield opened
 
 

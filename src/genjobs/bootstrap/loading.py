@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -15,9 +16,14 @@ from genjobs.settings.comfyui import ComfyUISettings
 _T = TypeVar("_T")
 
 
-def load_settings() -> Settings:
-    """Read the settings; ``ConfigurationError`` names each one that is wrong, never its value."""
-    return _read(Settings)
+def load_settings(**given: Any) -> Settings:
+    """
+    Read the settings; ``given`` ones go before the environment.
+
+    Raises:
+        ConfigurationError: names each one that is wrong, never its value.
+    """
+    return _read(lambda: Settings(**given))
 
 
 def load_comfyui_settings() -> ComfyUISettings:
@@ -25,18 +31,23 @@ def load_comfyui_settings() -> ComfyUISettings:
     return _read(ComfyUISettings)
 
 
-def _read(wanted: type[_T]) -> _T:
+def _read(read: Callable[[], _T]) -> _T:
     try:
-        return wanted()
+        return read()
     except ValidationError as exc:
-        wrong = "; ".join(
-            f"{'GENJOBS_' + str(item['loc'][0]).upper() if item['loc'] else 'settings'}: "
-            f"{item['msg']}"
-            for item in exc.errors(include_url=False, include_input=False, include_context=False)
-        )
-        raise ConfigurationError(wrong) from None
+        raise wrong_settings("GENJOBS_", exc) from None
     except SettingsError as exc:  # a list that is not JSON; it names the field, not the value
         raise ConfigurationError(str(exc)) from None
+
+
+def wrong_settings(prefix: str, exc: ValidationError) -> ConfigurationError:
+    """Return what is wrong, by the names that settings have in the environment."""
+    return ConfigurationError(
+        "; ".join(
+            f"{prefix + str(item['loc'][0]).upper() if item['loc'] else 'settings'}: {item['msg']}"
+            for item in exc.errors(include_url=False, include_input=False, include_context=False)
+        )
+    )
 
 
 def version() -> str:

@@ -10,11 +10,14 @@ from genjobs.domain.errors import ConfigurationError
 from genjobs.settings import Environment, Settings
 
 if TYPE_CHECKING:
+    from genjobs.adapters.r2 import Patience
     from genjobs.domain.ports import ArtifactStore
 
 
 @asynccontextmanager
-async def r2_store(settings: Settings) -> AsyncIterator[ArtifactStore]:
+async def r2_store(
+    settings: Settings, patience: Patience | None = None
+) -> AsyncIterator[ArtifactStore]:
     """Hold the store; ``ConfigurationError`` when the settings name none that may be used."""
     from genjobs.adapters.r2 import Credentials, open_r2_store, parse_place
 
@@ -27,5 +30,5 @@ async def r2_store(settings: Settings) -> AsyncIterator[ArtifactStore]:
     credentials = Credentials(
         access_key_id=key_id.get_secret_value(), secret_access_key=secret.get_secret_value()
     )
-    async with open_r2_store(place, credentials) as store:
+    async with open_r2_store(place, credentials, patience=patience) as store:
         yield store

@@ -125,6 +125,57 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
+def doctor(
+    deployment: Annotated[
+        bool, typer.Option(help="With the settings that containers at Modal have")
+    ] = False,
+    before_deploy: Annotated[
+        bool, typer.Option(help="The same, and what deploying makes or mends only warns")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Look at settings, database, store, Modal and ComfyUI, and say how to mend what is wrong.
+
+    Exits with 1 when something does not work. Nothing is changed: a small file is put into the
+    store and removed again.
+    """
+    from genjobs.application.diagnose import has_failed
+    from genjobs.cli import diagnosing
+
+    found = run(
+        diagnosing.examine(deployment=deployment or before_deploy, before_deploying=before_deploy)
+    )
+    if as_json:
+        print_json(diagnosing.as_json(found))
+    else:
+        for line in diagnosing.lines(found):
+            typer.echo(line)
+        typer.echo(diagnosing.summary(found), err=True)
+    if has_failed(found):
+        sys.exit(1)
+
+
+@app.command()
+def smoke(as_json: Json = False) -> None:
+    """
+    Run one job through the public API of a deployment, by GENJOBS_SMOKE_* of the environment.
+
+    Shows what a cold start cost, whether the worker came from a snapshot, and what rendering took.
+    Exits with 1 when the job was not done.
+    """
+    from genjobs.cli import deployed
+
+    shown, failed = run(deployed.smoke_and_tell())
+    if as_json:
+        print_json(shown)
+    else:
+        print_fields({name.replace("_", " "): value for name, value in shown.items()})
+    if failed:
+        sys.exit(1)
+
+
+@app.command()
 def capacity(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell; change nothing")] = False,
     as_json: Json = False,
@@ -177,11 +228,18 @@ def demo(
 
 
 @db.command("upgrade")
-def db_upgrade() -> None:
+def db_upgrade(
+    deployment: Annotated[
+        bool, typer.Option(help="With the settings that containers at Modal have")
+    ] = False,
+) -> None:
     """Bring the database to this version; several may run this at once."""
-    from genjobs.bootstrap import containers
+    from genjobs.bootstrap import containers, doctor
 
-    run(containers.upgrade(load_settings()))
+    settings = load_settings()  # which sets logging up
+    if deployment:
+        settings = doctor.load_deployed_settings(doctor.load_deployment())
+    run(containers.upgrade(settings))
 
 
 @db.command("check")

@@ -100,6 +100,15 @@ class ComfyUIClient:
         if answer.status != 200:
             raise Unreachable(f"answered {answer.status}", refused=False)
 
+    async def version(self) -> str | None:
+        """Return what the server says that it is, None if it does not; raises as ``alive``."""
+        answer = await self._call("GET", "/system_stats")
+        if answer.status != 200:
+            raise Unreachable(f"answered {answer.status}", refused=False)
+        system = answer.body.get("system") if isinstance(answer.body, dict) else None
+        said = system.get("comfyui_version") if isinstance(system, dict) else None
+        return said[:40] if isinstance(said, str) else None
+
     async def upload(self, folder: str, filename: str, chunks: AsyncIterator[bytes]) -> str:
         """Store an input file and return the name that nodes use; raises ``EngineFailed``."""
         with tempfile.TemporaryFile() as spool:

@@ -33,7 +33,11 @@ _LIST: Final = f"""
 SELECT {JOB_COLUMNS} FROM genjobs.list_jobs($1, $2, $3, $4, $5, $6, $7::text[], $8)
 """
 _TOO_POWERFUL: Final = """
-SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
+SELECT EXISTS (
+    -- Itself, or what SET ROLE makes of it.
+    SELECT 1 FROM pg_roles p
+    WHERE (p.rolsuper OR p.rolbypassrls) AND pg_has_role(r.oid, p.oid, 'MEMBER')
+) OR EXISTS (
     SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'genjobs' AND pg_has_role(r.oid, c.relowner, 'MEMBER')
 ) AS too_powerful
@@ -130,13 +134,15 @@ class PostgresJobStore:
         """
         Raise ``ConfigurationError`` when the connected role could pass the walls made for it.
 
-        That is a superuser, one that bypasses row-level security, or an owner of our tables.
+        That is a superuser, one that bypasses row-level security, a member of such a role, or an
+        owner of our tables.
         """
         row = await self._pool.row(_TOO_POWERFUL)
         if row is None or row["too_powerful"]:
             raise ConfigurationError(
-                "the API's database role is a superuser, bypasses row-level security or owns the "
-                "tables; connect as a member of genjobs_api that does not"
+                "the API's database role is a superuser, bypasses row-level security, is a member "
+                "of a role that does, or owns the tables; connect as a member of genjobs_api that "
+                "does not"
             )
 
     async def _get(self, tenant_id: UUID, user_id: str | None, job_id: UUID) -> Job | None:

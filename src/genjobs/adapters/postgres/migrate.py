@@ -9,12 +9,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from genjobs.adapters.postgres.migrations import code_digest
+from genjobs.adapters.postgres.owner_database import FAILURES, driver_error, owner_engine
 from genjobs.adapters.postgres.revision import HEAD
 from genjobs.adapters.postgres.tables import SCHEMA
+from genjobs.domain.errors import Unavailable
 
 #: Keeps upgrades of one database apart; any fixed number will do, this is "genjobs" as bytes.
 _DATABASE_LOCK: Final = 0x67656E6A6F6273
@@ -30,11 +30,23 @@ async def upgrade(owner_url: str) -> None:
     rolling deployment.
 
     The URL must be direct, never a transaction pooler: a session lock makes upgrades take turns.
+
+    Raises:
+        ConfigurationError: the URL is not one.
+        Unavailable: the database cannot be reached, or refuses; nothing of a step that was begun
+            is left.
     """
-    engine = create_async_engine(owner_url, poolclass=NullPool)
+    engine = owner_engine(owner_url)
     try:
         async with _process_lock, engine.connect() as connection:
             await connection.run_sync(_upgrade)
+    except FAILURES as exc:
+        said = driver_error(exc)
+        if said is None:
+            raise Unavailable(f"The database cannot be reached: {type(exc).__name__}.") from exc
+        hint = getattr(said, "hint", None)
+        text = f"The database refused the upgrade: {said}" + (f" ({hint})" if hint else "")
+        raise Unavailable(text) from exc
     finally:
         await engine.dispose()
 

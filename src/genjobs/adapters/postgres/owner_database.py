@@ -9,13 +9,14 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import Executable
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from genjobs.adapters.postgres.pool import NOT_MIGRATED
+from genjobs.adapters.postgres.pool import NOT_MIGRATED, connect_arguments
 from genjobs.domain.errors import Unavailable
 
-_FAILURES: Final = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
+#: What the driver and SQLAlchemy raise when the database is away, refuses, or fails.
+FAILURES: Final = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _CONNECT_SECONDS: Final = 5.0
 _COMMAND_SECONDS: Final = 30.0
 Row = Mapping[str, Any]
@@ -35,20 +36,12 @@ class OwnerDatabase:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Hold a connection; what is done on it is done together, or not at all."""
-        engine = create_async_engine(
-            self._url,
-            poolclass=NullPool,
-            hide_parameters=True,  # they hold digests, and users
-            connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _COMMAND_SECONDS},
-        )
+        engine = owner_engine(self._url, command_seconds=_COMMAND_SECONDS)
         try:
             async with engine.begin() as connection:
                 yield connection
-        except _FAILURES as exc:
-            # SQLAlchemy keeps the driver's error; one of connecting comes without SQLAlchemy's.
-            cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) else exc
-            while cause is not None and not isinstance(cause, asyncpg.PostgresError):
-                cause = cause.__cause__
+        except FAILURES as exc:
+            cause = driver_error(exc)
             if isinstance(cause, NOT_MIGRATED):
                 raise Unavailable(
                     "The database has not this version's schema: run `genjobs db upgrade`."
@@ -56,3 +49,30 @@ class OwnerDatabase:
             raise Unavailable("The database cannot be reached, or refuses this role.") from exc
         finally:
             await engine.dispose()
+
+
+def owner_engine(url: str, *, command_seconds: float | None = None) -> AsyncEngine:
+    """
+    Return an engine that connects as the pools do: the URL is read by the same rules.
+
+    Raises:
+        ConfigurationError: the URL is not one.
+    """
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=NullPool,
+        hide_parameters=True,  # they hold digests, and users
+        connect_args={
+            **connect_arguments(url),
+            "timeout": _CONNECT_SECONDS,
+            "command_timeout": command_seconds,
+        },
+    )
+
+
+def driver_error(exc: BaseException) -> asyncpg.PostgresError | None:
+    """Return what the server said; SQLAlchemy keeps it, one of connecting comes by itself."""
+    cause = exc.__cause__ if isinstance(exc, SQLAlchemyError) else exc
+    while cause is not None and not isinstance(cause, asyncpg.PostgresError):
+        cause = cause.__cause__
+    return cause

@@ -25,6 +25,10 @@ _CONNECT_SECONDS: Final = 5.0
 _ACQUIRE_SECONDS: Final = 5.0
 _COMMAND_SECONDS: Final = 15.0
 _CLOSE_SECONDS: Final = 3.0
+_FORM: Final = (
+    "a database URL must look like postgresql+asyncpg://user:password@host:port/database, with "
+    "characters in the password percent-encoded that mean something in URLs"
+)
 _TRIES: Final = 8  # of a transaction that lost a race
 _MAX_PAUSE: Final = 0.25  # seconds
 
@@ -163,16 +167,23 @@ class Pool:
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
-    """Return what asyncpg needs to find and enter the database."""
-    parsed = urlsplit(url)
+    """
+    Return what asyncpg needs to find and enter the database.
+
+    Raises:
+        ConfigurationError: the URL is not of the form that is read; the message does not repeat it.
+    """
+    try:
+        parsed = urlsplit(url)
+        port = parsed.port
+    except ValueError:  # a port that is none, half a pair of brackets
+        raise ConfigurationError(_FORM) from None
     if parsed.scheme not in {"postgresql+asyncpg", "postgresql"} or not parsed.path.strip("/"):
-        raise ConfigurationError(
-            "a database URL must look like postgresql+asyncpg://user:password@host:port/database"
-        )
+        raise ConfigurationError(_FORM)
     query = dict(parse_qsl(parsed.query))
     return {
         "host": query.get("host") or parsed.hostname,
-        "port": parsed.port,
+        "port": port,
         "user": unquote(parsed.username) if parsed.username else None,
         "password": unquote(parsed.password) if parsed.password else None,
         "database": unquote(parsed.path.strip("/")),
