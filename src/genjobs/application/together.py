@@ -40,4 +40,6 @@ async def together(work: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
             item.close()  # of one that was cancelled before it had begun
     if failures:
         raise failures[0]
+    if len(results) < len(items):  # one was cancelled, and not by us: the group says nothing of it
+        raise asyncio.CancelledError
     return [results[index] for index in range(len(items))]

@@ -74,3 +74,11 @@ async def test_cancel_from_outside_ends_all_and_is_a_cancel() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["x", "x"]
+
+
+async def test_what_ends_as_cancelled_by_itself_is_a_cancel() -> None:
+    async def gives_up() -> int:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await together([gives_up(), gives(1)])
