@@ -130,6 +130,7 @@ class Edge:
         await response(scope, receive, send)
 
 
-def _declared(headers: dict[bytes, bytes]) -> int:
+def _declared(headers: dict[bytes, bytes]) -> float:
     length = headers.get(b"content-length", b"0")
-    return int(length) if length.isdigit() else 0
+    # As a float: Python makes no integer of thousands of digits, and says so by an error.
+    return float(length) if length.isdigit() else 0

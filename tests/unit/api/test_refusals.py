@@ -299,6 +299,13 @@ async def test_body_over_the_limit_is_413(http: httpx.AsyncClient) -> None:
     )
 
 
+async def test_length_that_no_number_holds_is_a_body_too_large(http: httpx.AsyncClient) -> None:
+    # uvicorn's parser refuses it; other servers hand it on.
+    headers = {**JSON, "Content-Length": "9" * 5_000}
+    answer = await http.post("/v1/jobs", content=b"{}", headers=headers)
+    assert_problem(answer, 413, "body_too_large")
+
+
 async def test_caller_who_goes_away_is_no_crash(harness: Harness) -> None:
     sent: list[Any] = []
 
