@@ -6,7 +6,6 @@ import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import asyncpg
@@ -22,7 +21,7 @@ class Sample:
     """One look, after so many jobs."""
 
     jobs: int
-    #: Bytes of the process that are in memory.
+    #: Bytes of the process that are in memory, without what its allocator keeps for later.
     memory: int
     descriptors: int
     #: To Postgres, of all who use this database.
@@ -54,13 +53,15 @@ def slope(samples: Sequence[Sample], name: str) -> float:
     """
     Return how much a figure grows in 10,000 jobs, as a part of its median.
 
-    The median of the slopes between all pairs (Theil and Sen): a vacuum, or a collection of
-    garbage, in one sample must not decide.
+    From the median of the first half to that of the second: a vacuum, or a connection more in one
+    sample must not decide.
     """
-    values = [(sample.jobs, getattr(sample, name)) for sample in samples]
-    slopes = [
-        (later[1] - earlier[1]) / (later[0] - earlier[0])
-        for earlier, later in combinations(values, 2)
-        if later[0] > earlier[0]
-    ]
-    return statistics.median(slopes) * _JOBS / statistics.median(value for _, value in values)
+    half = len(samples) // 2
+    earlier, later = samples[:half], samples[half:]
+    grown = _middle(later, name) - _middle(earlier, name)
+    jobs = _middle(later, "jobs") - _middle(earlier, "jobs")
+    return grown / jobs * _JOBS / _middle(samples, name)
+
+
+def _middle(samples: Sequence[Sample], name: str) -> float:
+    return statistics.median(getattr(sample, name) for sample in samples)

@@ -8,6 +8,7 @@ is waited for in the process itself, renders among it, takes the time that it ta
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import sys
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from genjobs.telemetry import configure_logging
 
 #: In seconds of this clock.
 TOMBSTONE = 2700
+TRIM_EVERY = 2.0  # seconds
 
 
 class HurriedClock(SystemClock):
@@ -38,19 +40,36 @@ async def _main(factor: float, port: int) -> None:
     settings = load_settings().model_copy(update={"tombstone_seconds": TOMBSTONE})
     configure_logging(json=settings.log_json, level=settings.log_level)
 
+    trimming = asyncio.create_task(_trim())
+
     class Hurried(Adapters):
         def clock(self) -> Clock:
             return self._once("clock", lambda: HurriedClock(factor))
 
-    await serving.serve(
-        settings,
-        host="127.0.0.1",
-        port=port,
-        worker=True,
-        supervisor=True,
-        ingester=True,
-        adapters=Hurried,
-    )
+    try:
+        await serving.serve(
+            settings,
+            host="127.0.0.1",
+            port=port,
+            worker=True,
+            supervisor=True,
+            ingester=True,
+            adapters=Hurried,
+        )
+    finally:
+        trimming.cancel()
+
+
+async def _trim() -> None:
+    """
+    Give back what is free: glibc keeps more and more of it for a while, though no more is used.
+
+    Seen in 4,000 jobs: 4 MB more of it, while what was in use stayed at 30 MB to the tenth.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        trim(0)
+        await asyncio.sleep(TRIM_EVERY)
 
 
 if __name__ == "__main__":

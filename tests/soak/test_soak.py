@@ -28,7 +28,7 @@ _HOURS = 8
 _JOBS = 50_000
 _AT_ONCE = 48
 #: Of the run, before what is held is looked at: caches fill, and the first jobs come to their end.
-_WARM_UP = 0.3
+_WARM_UP = 0.5
 _EVERY = 5  # seconds
 #: In seconds of the clock that hurries, so that all that jobs leave behind is gone within the run.
 _SETTINGS = {
