@@ -81,3 +81,21 @@ class ArtifactFixtures:
     def key(self, owner: Owner) -> ArtifactKey:
         """Return a key without a file."""
         return input_key(owner, a_job_id(), 0)
+
+
+class SignedFixtures:
+    """
+    Needs the fixtures ``store`` and ``stranger``.
+
+    ``stranger`` is a store on the same files whose secret is another one.
+    """
+
+    @pytest.fixture
+    def store(self) -> ArtifactStore:
+        """Return the store under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def stranger(self) -> ArtifactStore:
+        """Return a store that signs with another secret."""
+        raise NotImplementedError

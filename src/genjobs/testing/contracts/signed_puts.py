@@ -13,7 +13,14 @@ from genjobs.domain.artifacts import ArtifactKey, input_key, upload_key
 from genjobs.domain.ids import UploadId
 from genjobs.domain.ports import ArtifactStore, SignedPut
 from genjobs.testing.clock import SequentialIds
-from genjobs.testing.contracts.artifact_files import LATER, NOW, a_job_id, content_of, stream
+from genjobs.testing.contracts.artifact_files import (
+    LATER,
+    NOW,
+    SignedFixtures,
+    a_job_id,
+    content_of,
+    stream,
+)
 from genjobs.testing.contracts.signed_urls import Fetched
 from genjobs.testing.factories import an_owner
 
@@ -24,22 +31,8 @@ CONTENT = b"0123456789 secret"
 Send = Callable[[str, str, datetime, Mapping[str, str], bytes | list[bytes]], Awaitable[Fetched]]
 
 
-class SignedPutContract:
-    """
-    Needs the fixtures ``store``, ``send``, and ``stranger``.
-
-    ``stranger`` is a store on the same files whose secret is another one.
-    """
-
-    @pytest.fixture
-    def store(self) -> ArtifactStore:
-        """Return the store under test."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def stranger(self) -> ArtifactStore:
-        """Return a store that signs with another secret."""
-        raise NotImplementedError
+class SignedPutContract(SignedFixtures):
+    """Needs the fixture ``send``, and those of ``SignedFixtures``: ``store`` and ``stranger``."""
 
     @pytest.fixture
     def send(self) -> Send:

@@ -13,7 +13,14 @@ import pytest
 
 from genjobs.domain.artifacts import ArtifactKey, output_key
 from genjobs.domain.ports import ArtifactStore
-from genjobs.testing.contracts.artifact_files import LATER, NAME, NOW, a_job_id, stream
+from genjobs.testing.contracts.artifact_files import (
+    LATER,
+    NAME,
+    NOW,
+    SignedFixtures,
+    a_job_id,
+    stream,
+)
 from genjobs.testing.factories import an_owner
 
 CONTENT = b"0123456789 secret"
@@ -33,25 +40,11 @@ class Fetched:
 Fetch = Callable[[str, str, datetime, Mapping[str, str]], Awaitable[Fetched]]
 
 
-class SignedUrlContract:
-    """
-    Needs the fixtures ``store``, ``fetch``, and ``stranger``.
-
-    ``stranger`` is a store on the same files whose secret is another one.
-    """
+class SignedUrlContract(SignedFixtures):
+    """Needs the fixture ``fetch``, and those of ``SignedFixtures``: ``store`` and ``stranger``."""
 
     #: Whether what serves the URLs can add headers of its own.
     adds_headers: ClassVar[bool] = True
-
-    @pytest.fixture
-    def store(self) -> ArtifactStore:
-        """Return the store under test."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def stranger(self) -> ArtifactStore:
-        """Return a store that signs with another secret."""
-        raise NotImplementedError
 
     @pytest.fixture
     def fetch(self) -> Fetch:
