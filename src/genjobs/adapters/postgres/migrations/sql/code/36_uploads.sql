@@ -41,13 +41,8 @@ BEGIN
     PERFORM genjobs.use_tenant(p_tenant);
     SELECT * INTO v_tenant FROM genjobs.tenant_load
     WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        outcome := 'no_tenant';
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    IF genjobs.being_erased(p_tenant, p_user) THEN
-        outcome := 'being_erased';
+    outcome := genjobs.turned_away(v_tenant, p_user);
+    IF outcome IS NOT NULL THEN
         RETURN NEXT;
         RETURN;
     END IF;
