@@ -18,6 +18,7 @@ from genjobs.testing.contracts.artifact_files import (
     NOW,
     SignedFixtures,
     a_job_id,
+    altered,
     content_of,
     stream,
 )
@@ -97,27 +98,7 @@ class SignedPutContract(SignedFixtures):
     async def test_changing_any_member_makes_it_useless(
         self, store: ArtifactStore, key: ArtifactKey, put: SignedPut, send: Send
     ) -> None:
-        parts = urlsplit(put.url)
-        members = parts.query.split("&")
-        queries = ["", f"{parts.query}&more=1", f"{parts.query}&x-amz-acl=public-read"]
-        for index, member in enumerate(members):
-            name, _, value = member.partition("=")
-            flipped = value[:-1] + ("0" if value[-1:] != "0" else "1")
-            queries += [
-                "&".join([*members[:index], *changed, *members[index + 1 :]])
-                for changed in (
-                    [],
-                    [f"{name}="],
-                    [f"{name}={value}0"],
-                    [f"{name}={flipped}"],
-                    [f"{name}={value}%00"],
-                    [f"{name}={value}%C3%A9"],
-                    [member, member],
-                    [f"{name.swapcase()}={value}"],
-                )
-            ]
-        for query in queries:
-            url = urlunsplit(parts._replace(query=query))
+        for url in altered(put.url):
             _refused(await send("PUT", url, NOW, put.headers, CONTENT))
         assert await store.list_files("", after="", limit=9) == []
 

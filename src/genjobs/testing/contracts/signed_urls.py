@@ -19,6 +19,7 @@ from genjobs.testing.contracts.artifact_files import (
     NOW,
     SignedFixtures,
     a_job_id,
+    altered,
     stream,
 )
 from genjobs.testing.factories import an_owner
@@ -127,28 +128,8 @@ class SignedUrlContract(SignedFixtures):
         assert await store.stat(key) == len(CONTENT)
 
     async def test_changing_any_member_makes_it_useless(self, url: str, fetch: Fetch) -> None:
-        parts = urlsplit(url)
-        members = parts.query.split("&")
-        queries = ["", f"{parts.query}&more=1"]
-        for index, member in enumerate(members):
-            name, _, value = member.partition("=")
-            flipped = value[:-1] + ("0" if value[-1:] != "0" else "1")
-            queries += [
-                "&".join([*members[:index], *changed, *members[index + 1 :]])
-                for changed in (
-                    [],
-                    [f"{name}="],
-                    [f"{name}={value}0"],
-                    [f"{name}={flipped}"],
-                    [f"{name}={value}%00"],
-                    [f"{name}={value}%C3%A9"],
-                    [member, member],
-                    [member, f"{name}=x"],
-                    [f"{name.swapcase()}={value}"],
-                )
-            ]
-        for query in queries:
-            _refused(await fetch("GET", urlunsplit(parts._replace(query=query)), NOW, {}))
+        for other in altered(url):
+            _refused(await fetch("GET", other, NOW, {}))
 
     @pytest.mark.parametrize(
         ("part", "other"),

@@ -120,10 +120,7 @@ BEGIN
             'user', v_user_limits, p_now, '-infinity', 0, '-infinity', 0, 0, p_bytes);
     END IF;
     IF v_refusal.outcome IS NOT NULL THEN
-        outcome := v_refusal.outcome;
-        whose := v_refusal.whose;
-        what := v_refusal.what;
-        retry_after := v_refusal.retry_after;
+        SELECT (v_refusal).* INTO outcome, whose, what, retry_after;
         RETURN NEXT;
         RETURN;
     END IF;

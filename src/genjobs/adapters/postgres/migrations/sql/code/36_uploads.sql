@@ -62,10 +62,7 @@ BEGIN
             coalesce(v_user.day, '-infinity'), coalesce(v_user.bytes_today, 0), p_bytes);
     END IF;
     IF v_refusal.outcome IS NOT NULL THEN
-        outcome := v_refusal.outcome;
-        whose := v_refusal.whose;
-        what := v_refusal.what;
-        retry_after := v_refusal.retry_after;
+        SELECT (v_refusal).* INTO outcome, whose, what, retry_after;
         RETURN NEXT;
         RETURN;
     END IF;
