@@ -21,11 +21,12 @@ import pytest
 
 from genjobs.adapters.local.embedded_postgres import embedded_postgres
 from genjobs.adapters.postgres import administration, migrate
-from genjobs.adapters.postgres.pool import connect_arguments
+from genjobs.adapters.postgres.pool import Pool, connect_arguments, open_pool
 from genjobs.adapters.postgres.tenancy import PostgresTenancy
 from genjobs.domain.ids import TenantId
 from genjobs.domain.plans import DefaultLimits
 from genjobs.testing.clock import BEGINNING
+from genjobs.testing.factories import a_tenant_id
 from tests import environment
 
 _WINDOW = 8
@@ -67,6 +68,20 @@ class Database:
         """Make a tenant without limits."""
         tenancy = PostgresTenancy(self.owner, DefaultLimits())
         await tenancy.ensure_tenant(tenant_id, f"test {tenant_id}", BEGINNING)
+
+    async def make_two_tenants(self) -> tuple[TenantId, TenantId]:
+        """Make two tenants without limits."""
+        tenants = (a_tenant_id(), a_tenant_id())
+        for tenant in tenants:
+            await self.make_tenant(tenant)
+        return tenants
+
+    @asynccontextmanager
+    async def open_pools(self) -> AsyncIterator[tuple[Pool, Pool]]:
+        """Open the API's pool and the workers'; no connection is left checked out at the end."""
+        async with open_pool(self.api) as api, open_pool(self.worker) as worker:
+            yield api, worker
+            assert api.in_use() == worker.in_use() == 0
 
     async def execute(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Run a statement as superuser."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,28 @@ def test_places_in_the_package_are_there(path: Path) -> None:
     for found in _CODE_PATH.findall((ROOT / path).read_text()):
         place = re.sub(r"\.[A-Z_]+$", "", found)
         assert (package / place).exists() or (package / f"{place}.py").exists(), place
+
+
+def test_map_of_the_house_names_every_module_where_it_is() -> None:
+    package = ROOT / "src" / "genjobs"
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text().partition("\n## ")[0]
+    named: dict[Path, list[str]] = {}
+    for row in text.splitlines():
+        if found := re.match(r"\| `([\w/.]+)/` \| (.*) \|$", row):
+            names = re.findall(r"`([a-z_\d]+\*?)`", found[2])
+            named.setdefault(package / found[1], []).extend(names)
+
+    assert len(named) > 20
+    for folder, names in named.items():
+        stems = {path.stem for path in folder.glob("[a-z]*.py")}
+        stems |= {path.parent.name for path in folder.glob("*/__init__.py")}
+        for name in names:
+            assert name in stems or name.endswith("*"), f"{folder}: no module {name}"
+    for path in package.rglob("[a-z]*.py"):
+        if any(part in path.parts for part in ("versions", "migrations", "contracts")):
+            continue  # each in the order of its name, and by its contract
+        fitting = [one for one in named.get(path.parent, []) if fnmatch(path.stem, one)]
+        assert len(fitting) == 1, f"{path.relative_to(package)} is named {len(fitting)} times"
 
 
 def test_every_defence_names_tests_that_are_there() -> None:

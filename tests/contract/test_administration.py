@@ -11,7 +11,6 @@ from genjobs.adapters.postgres import (
     PostgresJobStore,
     PostgresKeyDirectory,
     PostgresTenantDirectory,
-    open_pool,
 )
 from genjobs.adapters.postgres.credentials import PostgresCredentials
 from genjobs.adapters.postgres.tenancy import PostgresTenancy
@@ -47,7 +46,7 @@ class TestMemoryAdministration(AdministrationContract):
 class TestPostgresAdministration(AdministrationContract):
     @pytest.fixture
     async def backend(self, database: Database) -> AsyncIterator[AdministrationBackend]:
-        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+        async with database.open_pools() as (api, worker):
             yield AdministrationBackend(
                 tenants=PostgresTenancy(database.owner, DefaultLimits()),
                 credentials=PostgresCredentials(database.owner),
@@ -56,4 +55,3 @@ class TestPostgresAdministration(AdministrationContract):
                 store=PostgresJobStore(api),
                 ledger=PostgresJobLedger(worker, Deadlines()),
             )
-            assert api.in_use() == worker.in_use() == 0

@@ -10,7 +10,6 @@ from genjobs.adapters.postgres import (
     PostgresCallLedger,
     PostgresJobLedger,
     PostgresJobStore,
-    open_pool,
 )
 from genjobs.domain.attempts import Assignment
 from genjobs.domain.deadlines import Deadlines
@@ -41,17 +40,14 @@ class TestMemoryCallLedger(CallLedgerContract):
 class TestPostgresCallLedger(CallLedgerContract):
     @pytest.fixture
     async def jobs(self, database: Database) -> AsyncIterator[CallsBackend]:
-        tenants = (a_tenant_id(), a_tenant_id())
-        for tenant in tenants:
-            await database.make_tenant(tenant)
-        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+        tenants = await database.make_two_tenants()
+        async with database.open_pools() as (api, worker):
             yield CallsBackend(
                 store=PostgresJobStore(api),
                 ledger=PostgresJobLedger(worker, Deadlines()),
                 calls=PostgresCallLedger(worker),
                 tenants=tenants,
             )
-            assert api.in_use() == worker.in_use() == 0
 
 
 class TestMemoryCaller(CallerContract):

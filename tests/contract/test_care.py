@@ -15,7 +15,6 @@ from genjobs.adapters.postgres import (
     PostgresCancelNotices,
     PostgresJobLedger,
     PostgresJobStore,
-    open_pool,
 )
 from genjobs.adapters.system import SystemClock
 from genjobs.bootstrap.comfyui import comfyui_place
@@ -120,10 +119,8 @@ class TestMemoryCancelNotices(CancelNoticesContract):
 class TestPostgresCancelNotices(CancelNoticesContract):
     @pytest.fixture
     async def jobs(self, database: Database) -> AsyncIterator[JobsBackend]:
-        tenants = (a_tenant_id(), a_tenant_id())
-        for tenant in tenants:
-            await database.make_tenant(tenant)
-        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+        tenants = await database.make_two_tenants()
+        async with database.open_pools() as (api, worker):
             yield JobsBackend(
                 store=PostgresJobStore(api),
                 ledger=PostgresJobLedger(worker, Deadlines()),

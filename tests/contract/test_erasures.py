@@ -69,10 +69,8 @@ class TestMemoryErasures(ErasureContract):
 class TestPostgresErasures(ErasureContract):
     @pytest.fixture
     async def jobs(self, database: Database) -> AsyncIterator[ErasureBackend]:
-        tenants = (a_tenant_id(), a_tenant_id())
-        for tenant in tenants:
-            await database.make_tenant(tenant)
-        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+        tenants = await database.make_two_tenants()
+        async with database.open_pools() as (api, worker):
             yield ErasureBackend(
                 store=PostgresJobStore(api),
                 ledger=PostgresJobLedger(worker, Deadlines()),
@@ -85,7 +83,6 @@ class TestPostgresErasures(ErasureContract):
                 directory=PostgresTenantDirectory(api, DefaultLimits()),
                 tenants=tenants,
             )
-            assert api.in_use() == worker.in_use() == 0
             assert await database.execute(ALL_BROKEN) == []
 
     async def test_tenant_that_is_not_there_has_no_users(self, jobs: ErasureBackend) -> None:

@@ -10,7 +10,6 @@ from genjobs.adapters.postgres import (
     PostgresIngestLedger,
     PostgresJobLedger,
     PostgresJobStore,
-    open_pool,
 )
 from genjobs.domain.deadlines import Deadlines
 from genjobs.testing import (
@@ -39,14 +38,11 @@ class TestMemoryIngestLedger(IngestLedgerContract):
 class TestPostgresIngestLedger(IngestLedgerContract):
     @pytest.fixture
     async def backend(self, database: Database) -> AsyncIterator[IngestBackend]:
-        tenants = (a_tenant_id(), a_tenant_id())
-        for tenant in tenants:
-            await database.make_tenant(tenant)
-        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+        tenants = await database.make_two_tenants()
+        async with database.open_pools() as (api, worker):
             yield IngestBackend(
                 store=PostgresJobStore(api),
                 ledger=PostgresJobLedger(worker, Deadlines()),
                 ingests=PostgresIngestLedger(worker, INGEST_RULES),
                 tenants=tenants,
             )
-            assert api.in_use() == worker.in_use() == 0

@@ -32,16 +32,13 @@ def memory() -> JobsBackend:
 
 @pytest.fixture
 async def postgres(database: Database) -> AsyncIterator[JobsBackend]:
-    tenants = (a_tenant_id(), a_tenant_id())
-    for tenant in tenants:
-        await database.make_tenant(tenant)
-    async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+    tenants = await database.make_two_tenants()
+    async with database.open_pools() as (api, worker):
         yield JobsBackend(
             store=PostgresJobStore(api),
             ledger=PostgresJobLedger(worker, Deadlines()),
             tenants=tenants,
         )
-        assert api.in_use() == worker.in_use() == 0
 
 
 class TestMemoryJobStore(JobStoreContract):

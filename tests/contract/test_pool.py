@@ -64,10 +64,8 @@ class TestMemoryPoolLedger(PoolLedgerContract):
 class TestPostgresPoolLedger(PoolLedgerContract):
     @pytest.fixture
     async def jobs(self, database: Database) -> AsyncIterator[PoolBackend]:
-        tenants = (a_tenant_id(), a_tenant_id())
-        for tenant in tenants:
-            await database.make_tenant(tenant)
-        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+        tenants = await database.make_two_tenants()
+        async with database.open_pools() as (api, worker):
             yield PoolBackend(
                 store=PostgresJobStore(api),
                 ledger=PostgresJobLedger(worker, Deadlines()),
@@ -75,7 +73,6 @@ class TestPostgresPoolLedger(PoolLedgerContract):
                 supervision=PostgresSupervision(worker, Deadlines()),
                 tenants=tenants,
             )
-            assert api.in_use() == worker.in_use() == 0
 
 
 async def test_what_another_version_remembered_is_forgotten(database: Database) -> None:

@@ -54,10 +54,8 @@ def memory() -> ReconciliationBackend:
 
 @pytest.fixture
 async def postgres(database: Database) -> AsyncIterator[ReconciliationBackend]:
-    tenants = (a_tenant_id(), a_tenant_id())
-    for tenant in tenants:
-        await database.make_tenant(tenant)
-    async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+    tenants = await database.make_two_tenants()
+    async with database.open_pools() as (api, worker):
         yield ReconciliationBackend(
             store=PostgresJobStore(api),
             ledger=PostgresJobLedger(worker, Deadlines()),
@@ -67,7 +65,6 @@ async def postgres(database: Database) -> AsyncIterator[ReconciliationBackend]:
             reconciliation=PostgresReconciliation(worker),
             tenants=tenants,
         )
-        assert api.in_use() == worker.in_use() == 0
         left = await database.execute(
             "SELECT 1 FROM genjobs.workflows w JOIN genjobs.jobs j "
             "ON (j.tenant_id, j.id) = (w.tenant_id, w.job_id) "

@@ -11,7 +11,6 @@ from genjobs.adapters.postgres import (
     PostgresJobStore,
     PostgresKeyDirectory,
     PostgresTenantDirectory,
-    open_pool,
 )
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.plans import DefaultLimits
@@ -51,10 +50,8 @@ def memory() -> TenancyBackend:
 
 @pytest.fixture
 async def postgres(database: Database) -> AsyncIterator[TenancyBackend]:
-    tenants = (a_tenant_id(), a_tenant_id())
-    for tenant in tenants:
-        await database.make_tenant(tenant)
-    async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+    tenants = await database.make_two_tenants()
+    async with database.open_pools() as (api, worker):
         yield TenancyBackend(
             jobs=JobsBackend(
                 store=PostgresJobStore(api),
@@ -65,7 +62,6 @@ async def postgres(database: Database) -> AsyncIterator[TenancyBackend]:
             directory=PostgresTenantDirectory(api, DefaultLimits()),
             arrange=PostgresArrangement(database),
         )
-        assert api.in_use() == worker.in_use() == 0
 
 
 class TestMemoryJobLimits(JobLimitsContract):

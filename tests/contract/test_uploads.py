@@ -14,7 +14,6 @@ from genjobs.adapters.postgres import (
     PostgresTenantDirectory,
     PostgresUploadLedger,
     PostgresUploadStore,
-    open_pool,
 )
 from genjobs.domain.deadlines import Deadlines
 from genjobs.domain.ingests import IngestRules
@@ -62,10 +61,8 @@ class TestMemoryUploads(UploadsContract):
 class TestPostgresUploads(UploadsContract):
     @pytest.fixture
     async def backend(self, database: Database) -> AsyncIterator[UploadsBackend]:
-        tenants = (a_tenant_id(), a_tenant_id())
-        for tenant in tenants:
-            await database.make_tenant(tenant)
-        async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+        tenants = await database.make_two_tenants()
+        async with database.open_pools() as (api, worker):
 
             async def release(job: Job, now: datetime) -> None:
                 await worker.rows(
@@ -87,5 +84,4 @@ class TestPostgresUploads(UploadsContract):
                 arrange=PostgresArrangement(database),
                 release=release,
             )
-            assert api.in_use() == worker.in_use() == 0
         assert [row["name"] for row in await database.execute(ALL_BROKEN)] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -35,24 +35,6 @@ from tests.media_files import (
 LIMITS = MediaLimits()
 TYPES = {one.extension: one for one in ACCEPTED_INPUTS}
 GOOD = {extension: good_film(extension) for extension in FILMS}
-
-
-@pytest.fixture(scope="module")
-async def inspector() -> AsyncIterator[SubprocessInspector]:
-    async with SubprocessInspector() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-async def process() -> AsyncIterator[WarmProcess]:
-    started = await WarmProcess.start(LIMITS)
-    yield started
-    await started.stop()
-
-
-@pytest.fixture
-def desk(inspector: SubprocessInspector, tmp_path: Path) -> Desk:
-    return Desk(inspector=inspector, folder=tmp_path)
 
 
 def test_there_is_an_example_of_every_accepted_type() -> None:

@@ -7,7 +7,6 @@ import random
 import struct
 import zipfile
 import zlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,24 +32,6 @@ FORMATS = {
 LIMITS = MediaLimits()
 ORIENTATION = Image.Exif()
 ORIENTATION[0x0112] = 6
-
-
-@pytest.fixture(scope="module")
-async def inspector() -> AsyncIterator[SubprocessInspector]:
-    async with SubprocessInspector() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-async def process() -> AsyncIterator[WarmProcess]:
-    started = await WarmProcess.start(LIMITS)
-    yield started
-    await started.stop()
-
-
-@pytest.fixture
-def desk(inspector: SubprocessInspector, tmp_path: Path) -> Desk:
-    return Desk(inspector=inspector, folder=tmp_path)
 
 
 # -- good ones --------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from genjobs.adapters.postgres import (
     PostgresSupervision,
     PostgresUploadLedger,
     PostgresUploadStore,
-    open_pool,
 )
 from genjobs.adapters.postgres.pool import connect_arguments
 from genjobs.domain.attempts import Beat
@@ -46,9 +45,8 @@ _STEPS = 60
 
 @pytest.fixture
 async def pools(database: Database) -> AsyncIterator[tuple[Pool, Pool]]:
-    async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+    async with database.open_pools() as (api, worker):
         yield api, worker
-        assert api.in_use() == worker.in_use() == 0
 
 
 @pytest.fixture
@@ -137,7 +135,7 @@ async def test_signs_of_life_cost_no_index_and_do_not_bloat(
     database: Database, owners: list[Owner]
 ) -> None:
     await database.execute("SELECT pg_stat_reset_single_table_counters('genjobs.slots'::regclass)")
-    async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+    async with database.open_pools() as (api, worker):
         world = make_world((api, worker), owners, 0)
         await world.create()
         [assignment] = await world.ledger.dispatch(now=BEGINNING, limit=1)

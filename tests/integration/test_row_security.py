@@ -36,7 +36,7 @@ async def owners(database: Database) -> tuple[Owner, Owner]:
     owners = an_owner(), an_owner()
     tenancy = PostgresTenancy(database.owner, DefaultLimits())
     credentials = PostgresCredentials(database.owner)
-    async with open_pool(database.api) as api, open_pool(database.worker) as worker:
+    async with database.open_pools() as (api, worker):
         store, ledger = PostgresJobStore(api), PostgresJobLedger(worker, Deadlines())
         for owner in owners:
             await database.make_tenant(owner.tenant_id)

@@ -23,8 +23,6 @@ from moto.server import ThreadedMotoServer
 from genjobs.adapters.r2 import Place
 from tests.object_store.signatures import CREDENTIALS, refusal
 
-_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 
 class Fault(StrEnum):
     """What becomes of a request that is let through no further, or not as it should."""

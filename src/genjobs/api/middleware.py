@@ -8,7 +8,6 @@ buffer. Nothing logged here holds a query, a credential or a user.
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import time
 import uuid
@@ -29,6 +28,36 @@ _log = structlog.get_logger(__name__)
 
 class _Refused(Exception):
     """The body is beyond a limit; the first argument is the code."""
+
+
+class _Body:
+    """A request's body as it comes: held to a size, to how long it is silent, and takes in all."""
+
+    def __init__(self, receive: Receive, most: int, silence: float, longest: float) -> None:
+        self._receive = receive
+        self._most = most
+        self._silence = silence
+        self._longest = longest
+        self._coming = True
+        self._seen = 0
+        self._until = 0.0
+
+    async def receive(self) -> Message:
+        """Return the next message, as ASGI's ``receive`` does."""
+        if not self._coming:  # the end is awaited, of a peer that may stay as long as it likes
+            return await self._receive()
+        now = asyncio.get_running_loop().time()
+        self._until = self._until or now + self._longest
+        try:
+            async with asyncio.timeout_at(min(now + self._silence, self._until)):
+                message = await self._receive()
+        except TimeoutError:
+            raise _Refused("request_timeout") from None
+        self._coming = message.get("more_body", False)
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._most:
+            raise _Refused("body_too_large")
+        return message
 
 
 class Edge:
@@ -70,35 +99,8 @@ class Edge:
                 ]
             await send(message)
 
-        seen = 0
-        # Behind a signed URL the signature says how long a body may be, and the route holds it to
-        # that, and to limits of time, before it reads any of it.
-        signed = scope["method"] == "PUT" and scope["path"].startswith("/files/")
-        most = math.inf if signed else self._max_body_bytes
-        coming = not signed
-        until = 0.0
-
-        async def receiving() -> Message:
-            nonlocal seen, coming, until
-            if not coming:  # or the end is awaited, of a peer that may stay as long as it likes
-                return await receive()
-            now = asyncio.get_running_loop().time()
-            until = until or now + self._longest
-            try:
-                async with asyncio.timeout_at(min(now + self._silence, until)):
-                    message = await receive()
-            except TimeoutError:
-                raise _Refused("request_timeout") from None
-            coming = message.get("more_body", False)
-            seen += len(message.get("body", b""))
-            if seen > most:
-                raise _Refused("body_too_large")
-            return message
-
         try:
-            if _declared(headers) > most:
-                raise _Refused("body_too_large")
-            await self._app(scope, receiving, sending)
+            await self._app(scope, self._held(scope, headers, receive), sending)
         except _Refused as refused:
             await self._refuse(str(refused), status, scope, receive, sending)
         except ClientDisconnect:
@@ -120,6 +122,16 @@ class Edge:
                 status=status,
                 milliseconds=round((time.perf_counter() - begun) * 1000, 1),
             )
+
+    def _held(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Receive:
+        """Return what receives the body within its limits; refuse one that is declared larger."""
+        # Behind a signed URL the signature says how long a body may be, and the route holds it to
+        # that, and to limits of time, before it reads any of it.
+        if scope["method"] == "PUT" and scope["path"].startswith("/files/"):
+            return receive
+        if _declared(headers) > self._max_body_bytes:
+            raise _Refused("body_too_large")
+        return _Body(receive, self._max_body_bytes, self._silence, self._longest).receive
 
     async def _refuse(
         self, code: str, status: int, scope: Scope, receive: Receive, send: Send

@@ -9,7 +9,7 @@ a node's code does with its inputs.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -97,16 +97,6 @@ def draft_entry(info: Mapping[str, Any]) -> tuple[NodeClass, list[str]]:
         for name, spec in section.items() if isinstance(section, dict) else ():
             guess.input(name, spec)
     outputs = info.get("output")
-    module = str(info.get("python_module", ""))
-    guess.notes.insert(
-        0, f"Read the code ({module or 'its package'}): does it reach files, network or processes?"
-    )
-    if info.get("api_node") or "api_nodes" in module:
-        guess.notes.append("It calls an outside service, which may cost money.")
-    if info.get("output_node") and not any(
-        rule.kind is InputKind.PREFIX for rule in guess.inputs.values()
-    ):
-        guess.notes.append("It is an output node without a known save prefix: where does it write?")
     return (
         NodeClass(
             inputs=guess.inputs,
@@ -119,8 +109,27 @@ def draft_entry(info: Mapping[str, Any]) -> tuple[NodeClass, list[str]]:
             budgets=_budgets(guess.numbers()),
             steps=("steps",) if "steps" in guess.numbers() else None,
         ),
-        guess.notes,
+        [_read_code(info), *guess.notes, *_questions(info, guess.inputs)],
     )
+
+
+def _read_code(info: Mapping[str, Any]) -> str:
+    place = _module(info) or "its package"
+    return f"Read the code ({place}): does it reach files, network or processes?"
+
+
+def _questions(info: Mapping[str, Any], inputs: Mapping[str, InputRule]) -> Iterator[str]:
+    """Yield what a reviewer must ask of the class as a whole, besides reading its code."""
+    if info.get("api_node") or "api_nodes" in _module(info):
+        yield "It calls an outside service, which may cost money."
+    if info.get("output_node") and not any(
+        rule.kind is InputKind.PREFIX for rule in inputs.values()
+    ):
+        yield "It is an output node without a known save prefix: where does it write?"
+
+
+def _module(info: Mapping[str, Any]) -> str:
+    return str(info.get("python_module", ""))
 
 
 def _budgets(numbers: Collection[str]) -> tuple[Budget, ...]:

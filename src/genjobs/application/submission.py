@@ -100,11 +100,17 @@ def check_fields(submission: Submission) -> None:
             )
     if submission.plan is not None and not is_plan_name(submission.plan):
         raise UnknownPlan(pointer="/plan")
-    if len(submission.metadata) > limits.MAX_METADATA_KEYS:
+    _check_metadata(submission.metadata)
+    if submission.idempotency_key is not None:
+        _check_key(submission.idempotency_key)
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    if len(metadata) > limits.MAX_METADATA_KEYS:
         raise InvalidRequest(
             f"metadata may have at most {limits.MAX_METADATA_KEYS} keys.", pointer="/metadata"
         )
-    for key, text in submission.metadata.items():
+    for key, text in metadata.items():
         if not 0 < len(key) <= limits.MAX_METADATA_KEY_CHARS or not _storable(key):
             raise InvalidRequest(
                 f"A metadata key must have 1 to {limits.MAX_METADATA_KEY_CHARS} characters.",
@@ -115,11 +121,11 @@ def check_fields(submission: Submission) -> None:
                 f"A metadata value may have at most {limits.MAX_METADATA_VALUE_CHARS} characters.",
                 pointer=pointer("metadata", key),
             )
-    key_text = submission.idempotency_key
-    if key_text is not None and not (
-        0 < len(key_text) <= limits.MAX_IDEMPOTENCY_KEY_CHARS
-        and key_text.isascii()
-        and key_text.isprintable()
+
+
+def _check_key(key: str) -> None:
+    if not (
+        0 < len(key) <= limits.MAX_IDEMPOTENCY_KEY_CHARS and key.isascii() and key.isprintable()
     ):
         raise InvalidRequest(
             f"Idempotency-Key must be 1 to {limits.MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII "

@@ -125,22 +125,26 @@ class SubmitJob:
             pending=pending,
             ingest_deadline=ready_by if pending else None,
         )
-        try:
-            created = await self.jobs.create(new)
-        except Unavailable:
-            # The job may exist: its inputs must stay. If it does not, the sweep takes them.
-            raise
-        except GenjobsError as refusal:
-            if isinstance(refusal, RateLimited):
-                self.denials.note(owner, submission.plan, refusal, asked_at=asked_at)
-            await self._forget(owner, job_id)
-            raise
+        created = await self._create(new, asked_at=asked_at)
         if created.replayed:
             await self._forget(owner, job_id)
         else:
             self.denials.forget(owner, submission.plan)
             self.signals.wake()
         return created
+
+    async def _create(self, new: NewJob, *, asked_at: float) -> Created:
+        """Create the job; when it is refused, nothing of it stays, and a rate is remembered."""
+        try:
+            return await self.jobs.create(new)
+        except Unavailable:
+            # The job may exist: its inputs must stay. If it does not, the sweep takes them.
+            raise
+        except GenjobsError as refusal:
+            if isinstance(refusal, RateLimited):
+                self.denials.note(new.owner, new.plan, refusal, asked_at=asked_at)
+            await self._forget(new.owner, new.id)
+            raise
 
     async def _judge(
         self, media: Sequence[MediaSource], kinds: Mapping[str, frozenset[MediaKind]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from genjobs.domain import limits
@@ -75,6 +75,10 @@ class Totals:
         self.made += made
         if flow.steps:
             self.sampled += _sampling(given, flow, links)
+        return self._excess(made)
+
+    def _excess(self, made: float) -> str | None:
+        """Return which limit the node, which makes so much, or the graph up to it is beyond."""
         if made > limits.MAX_NODE_PIXELS:
             return f"would make more than {limits.MAX_NODE_PIXELS:,} pixels (of all its frames)"
         if self.made > limits.MAX_MADE_PIXELS:
@@ -95,16 +99,10 @@ class Totals:
         return outputs[slot] if outputs is not None and isinstance(slot, int) else ""
 
     def _flow(self, node: Node, known: NodeClass, given: Flow, links: Sequence[Link]) -> Flow:
-        area, frames, times, enlarges = given.area, given.frames, given.times, given.enlarges
-        media = {rule.media for rule in known.of_kind(InputKind.FILE).values()}
-        if media & {MediaKind.IMAGE, MediaKind.VIDEO}:
-            area = max(area, ASSUMED_SIDE**2)
-        if MediaKind.VIDEO in media:
-            frames = max(frames, ASSUMED_FRAMES * given.members)
-        sound = max(given.sound, self._own_sound(node, known))
-        if MediaKind.AUDIO in media:
-            sound = max(sound, ASSUMED_SAMPLES)
         own_area, own_frames = self._own(node, known, given)
+        given = self._with_files(node, known, given)
+        area, frames, sound = given.area, given.frames, given.sound
+        times, enlarges = given.times, given.enlarges
         frames = own_frames * given.members or frames
         steps = given.steps if known.steps is None else self._product(node, known.steps)
         factor = self._product(node, known.grows)
@@ -134,6 +132,19 @@ class Totals:
             times=times,
             enlarges=enlarges,
         )
+
+    def _with_files(self, node: Node, known: NodeClass, given: Flow) -> Flow:
+        """Return what comes to the node, with what its files may hold and its own sound."""
+        media = {rule.media for rule in known.of_kind(InputKind.FILE).values()}
+        area, frames = given.area, given.frames
+        if media & {MediaKind.IMAGE, MediaKind.VIDEO}:
+            area = max(area, ASSUMED_SIDE**2)
+        if MediaKind.VIDEO in media:
+            frames = max(frames, ASSUMED_FRAMES * given.members)
+        sound = max(given.sound, self._own_sound(node, known))
+        if MediaKind.AUDIO in media:
+            sound = max(sound, ASSUMED_SAMPLES)
+        return replace(given, area=area, frames=frames, sound=sound)
 
     def _own(self, node: Node, known: NodeClass, given: Flow) -> tuple[float, float]:
         """Return the area and the frames that the node's own numbers set, 0 for those of others."""

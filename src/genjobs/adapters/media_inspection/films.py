@@ -174,6 +174,17 @@ class _Reading:
                 if tally.seconds > self._longest:
                     raise Refused(Reason.DURATION)
             self._decode(packet, tally)
+        self._check_whole()
+        first = self._video[0] if self._video else None
+        return Found(
+            width=first.codec_context.width if first else None,
+            height=first.codec_context.height if first else None,
+            frames=self._tallies[first.index].packets if first else None,
+            seconds=round(float(max(one.seconds for one in self._tallies.values())), 3),
+        )
+
+    def _check_whole(self) -> None:
+        """Judge what only the whole tells: faults, and whether its end is missing."""
         for tally in self._tallies.values():
             tally.check()
         if self._media_type == media.FLAC:  # whose header counts the samples, or says nothing
@@ -186,13 +197,6 @@ class _Reading:
                 raise Refused(Reason.CUT_OFF)
             if tally.packets > self._limits.video_rate * (tally.seconds + 1):
                 raise Refused(Reason.VIDEO_RATE)
-        first = self._video[0] if self._video else None
-        return Found(
-            width=first.codec_context.width if first else None,
-            height=first.codec_context.height if first else None,
-            frames=self._tallies[first.index].packets if first else None,
-            seconds=round(float(max(one.seconds for one in self._tallies.values())), 3),
-        )
 
     def _decode(self, packet: Packet[Any], tally: Tally) -> None:
         if tally.stream.type == "video":

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import modal
 
 from genjobs.adapters.modal.answers import REQUEST, bounded, call_named
 from genjobs.adapters.modal.place import ModalPlace
+from genjobs.adapters.modal.worker_class import WorkerClass
 from genjobs.domain.attempts import Assignment
-from genjobs.domain.errors import Unavailable
 
 
 class ModalCaller:
@@ -24,24 +23,19 @@ class ModalCaller:
         *,
         request: timedelta = REQUEST,
     ) -> None:
-        self._place = place
         self._limit = request
         self._client = client
-        self._worker: Any = None
+        self._worker = WorkerClass(place, client, request)
 
     async def call(self, assignment: Assignment) -> str:
         """See the port. Arguments stay far below 8 KiB, over which Modal stores them first."""
-        worker = self._looked_up()
         owner = assignment.owner
         tenant, job = UUID(str(owner.tenant_id)), UUID(str(assignment.job_id))
-        try:
-            spawned = await bounded(
-                worker.run.spawn.aio(str(tenant), owner.user_id, str(job), assignment.attempt),
-                self._limit,
+        spawned = await self._worker.ask(
+            lambda worker: worker.run.spawn.aio(
+                str(tenant), owner.user_id, str(job), assignment.attempt
             )
-        except Unavailable:
-            self._worker = None  # perhaps it was deployed anew
-            raise
+        )
         return str(spawned.object_id)
 
     async def cancel(self, call_id: str) -> None:
@@ -49,10 +43,3 @@ class ModalCaller:
         call = call_named(call_id, self._client)
         if call is not None:
             await bounded(call.cancel.aio(), self._limit)
-
-    def _looked_up(self) -> Any:
-        """Return the worker class's handle, which asks Modal on its first use only."""
-        if self._worker is None:
-            place = self._place
-            self._worker = modal.Cls.from_name(place.app, place.worker, client=self._client)()
-        return self._worker

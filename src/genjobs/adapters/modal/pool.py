@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import modal
 
-from genjobs.adapters.modal.answers import REQUEST, bounded
+from genjobs.adapters.modal.answers import REQUEST
 from genjobs.adapters.modal.place import ModalPlace
+from genjobs.adapters.modal.worker_class import WorkerClass
 from genjobs.domain.capacity import LONGEST_SCALEDOWN, SHORTEST_SCALEDOWN, PoolSettings
 from genjobs.domain.errors import Unavailable
 
@@ -32,10 +33,7 @@ class ModalPoolControl:
         *,
         request: timedelta = REQUEST,
     ) -> None:
-        self._place = place
-        self._limit = request
-        self._client = client
-        self._worker: Any = None
+        self._worker = WorkerClass(place, client, request)
 
     async def settings(self) -> PoolSettings:
         """See the port; a pool without a maximum has ``UNBOUNDED``."""
@@ -61,16 +59,11 @@ class ModalPoolControl:
             raise Unavailable(f"Modal has the pool scale by other settings: {_words(has)}.")
 
     async def _ask(self, what: str, **values: int) -> Any:
-        """Ask the autoscaler of the function that calls go to, looked up on the first use."""
-        if self._worker is None:
-            place = self._place
-            # Of the very handle that is called: an instance may have a pool of its own.
-            self._worker = modal.Cls.from_name(place.app, place.worker, client=self._client)().run
-        try:
-            return await bounded(getattr(self._worker.autoscaler, what).aio(**values), self._limit)
-        except Unavailable:
-            self._worker = None  # perhaps it was deployed anew
-            raise
+        """Ask the autoscaler of the function that calls go to."""
+        # Of the very handle that is called: an instance may have a pool of its own.
+        return await self._worker.ask(
+            lambda worker: getattr(worker.run.autoscaler, what).aio(**values)
+        )
 
 
 def _read(told: Any) -> PoolSettings:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import pytest
@@ -64,6 +65,31 @@ async def content_of(
         return b"".join([chunk async for chunk in chunks])
 
 
+def altered(url: str) -> Iterator[str]:
+    """Return a signed URL with each member of its query changed in many ways, and with more."""
+    parts = urlsplit(url)
+    members = parts.query.split("&")
+    queries = ["", f"{parts.query}&more=1", f"{parts.query}&x-amz-acl=public-read"]
+    for index, member in enumerate(members):
+        name, _, value = member.partition("=")
+        flipped = value[:-1] + ("0" if value[-1:] != "0" else "1")
+        queries += [
+            "&".join([*members[:index], *changed, *members[index + 1 :]])
+            for changed in (
+                [],
+                [f"{name}="],
+                [f"{name}={value}0"],
+                [f"{name}={flipped}"],
+                [f"{name}={value}%00"],
+                [f"{name}={value}%C3%A9"],
+                [member, member],
+                [member, f"{name}=x"],
+                [f"{name.swapcase()}={value}"],
+            )
+        ]
+    return (urlunsplit(parts._replace(query=query)) for query in queries)
+
+
 class ArtifactFixtures:
     """Needs the fixture ``store``: an empty store."""
 
@@ -81,3 +107,21 @@ class ArtifactFixtures:
     def key(self, owner: Owner) -> ArtifactKey:
         """Return a key without a file."""
         return input_key(owner, a_job_id(), 0)
+
+
+class SignedFixtures:
+    """
+    Needs the fixtures ``store`` and ``stranger``.
+
+    ``stranger`` is a store on the same files whose secret is another one.
+    """
+
+    @pytest.fixture
+    def store(self) -> ArtifactStore:
+        """Return the store under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def stranger(self) -> ArtifactStore:
+        """Return a store that signs with another secret."""
+        raise NotImplementedError

@@ -29,10 +29,6 @@ from genjobs.testing.factories import a_new_job
 _MISSED = NOW + DEADLINES.start + SECOND
 _SHORT = timedelta(seconds=10)
 _HOUR = timedelta(hours=1)
-_LEDGER_METHODS = (
-    *("dispatch", "start", "beat", "finish", "release", "crash"),
-    *("expire", "rescue", "reclaim", "overview"),
-)
 
 
 class JobRacesContract:

@@ -28,7 +28,6 @@ from genjobs.testing.contracts.swept_files import SweptFiles, file_of
 from genjobs.testing.factories import an_owner
 
 PATIENCE = Patience.of(DEADLINES)
-_GAP = PATIENCE.longest_gap + SECOND
 
 
 class SupervisionContract(SweptFiles):

@@ -39,13 +39,8 @@ BEGIN
     -- From here on creates of one tenant take turns: a concurrent one under the same key has ended.
     SELECT * INTO v_tenant FROM genjobs.tenant_load
     WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        outcome := 'no_tenant';
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    IF genjobs.being_erased(p_tenant, p_user) THEN
-        outcome := 'being_erased';
+    outcome := genjobs.turned_away(v_tenant, p_user);
+    IF outcome IS NOT NULL THEN
         RETURN NEXT;
         RETURN;
     END IF;
@@ -125,10 +120,7 @@ BEGIN
             'user', v_user_limits, p_now, '-infinity', 0, '-infinity', 0, 0, p_bytes);
     END IF;
     IF v_refusal.outcome IS NOT NULL THEN
-        outcome := v_refusal.outcome;
-        whose := v_refusal.whose;
-        what := v_refusal.what;
-        retry_after := v_refusal.retry_after;
+        SELECT (v_refusal).* INTO outcome, whose, what, retry_after;
         RETURN NEXT;
         RETURN;
     END IF;

@@ -41,13 +41,8 @@ BEGIN
     PERFORM genjobs.use_tenant(p_tenant);
     SELECT * INTO v_tenant FROM genjobs.tenant_load
     WHERE tenant_id = p_tenant FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        outcome := 'no_tenant';
-        RETURN NEXT;
-        RETURN;
-    END IF;
-    IF genjobs.being_erased(p_tenant, p_user) THEN
-        outcome := 'being_erased';
+    outcome := genjobs.turned_away(v_tenant, p_user);
+    IF outcome IS NOT NULL THEN
         RETURN NEXT;
         RETURN;
     END IF;
@@ -67,10 +62,7 @@ BEGIN
             coalesce(v_user.day, '-infinity'), coalesce(v_user.bytes_today, 0), p_bytes);
     END IF;
     IF v_refusal.outcome IS NOT NULL THEN
-        outcome := v_refusal.outcome;
-        whose := v_refusal.whose;
-        what := v_refusal.what;
-        retry_after := v_refusal.retry_after;
+        SELECT (v_refusal).* INTO outcome, whose, what, retry_after;
         RETURN NEXT;
         RETURN;
     END IF;

@@ -8,6 +8,16 @@ LANGUAGE sql STABLE AS $$
         WHERE e.tenant_id = p_tenant AND e.user_id = p_user AND e.whole_user);
 $$;
 
+-- Why nobody may make anything for this user at all, whatever the limits say; NULL when they may.
+-- p_load: the tenant's, locked before, NULL fields when there is none.
+CREATE FUNCTION genjobs.turned_away(p_load genjobs.tenant_load, p_user text) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN p_load.tenant_id IS NULL THEN 'no_tenant'
+        WHEN genjobs.being_erased(p_load.tenant_id, p_user) THEN 'being_erased'
+    END;
+$$;
+
 -- Begin to erase a user or, when one is named, a job of theirs; return the erasure, the one that runs
 -- already if there is one, and nothing when there is no such tenant or job.
 -- Whoever makes a job or an upload looks at erasures with the tenant's load locked, so none is made

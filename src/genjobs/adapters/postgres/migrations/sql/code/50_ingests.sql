@@ -1,4 +1,5 @@
--- Ingest: fetching a job's media before it is eligible. Locks in the order load, turn, ingest, job. A turn's row stands for as long as its user has a row in ingests.
+-- Ingest: fetching a job's media before it is eligible. Locks in the order load, turn, ingest, job.
+-- A turn's row stands for as long as its user has a row in ingests.
 
 CREATE FUNCTION genjobs.lock_turn(p_tenant uuid, p_job uuid) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog AS $$
@@ -91,10 +92,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
     );
 $$;
 
--- All media are stored: the job is eligible, and its queue deadline runs from now.
-CREATE FUNCTION genjobs.finish_ingest(
-    p_tenant uuid, p_job uuid, p_execution uuid, p_now timestamptz, p_inputs jsonb
-) RETURNS boolean
+-- Return the claim that an execution holds, loads and turn locked: nobody else ends it meanwhile.
+-- NULL fields when it holds none.
+CREATE FUNCTION genjobs.lock_claim(p_tenant uuid, p_job uuid, p_execution uuid)
+RETURNS genjobs.ingests
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     v_ingest genjobs.ingests;
@@ -103,7 +104,18 @@ BEGIN
     PERFORM genjobs.lock_turn(p_tenant, p_job);
     SELECT * INTO v_ingest FROM genjobs.ingests
     WHERE tenant_id = p_tenant AND job_id = p_job AND execution_id = p_execution;
-    IF NOT FOUND THEN
+    RETURN v_ingest;
+END $$;
+
+-- All media are stored: the job is eligible, and its queue deadline runs from now.
+CREATE FUNCTION genjobs.finish_ingest(
+    p_tenant uuid, p_job uuid, p_execution uuid, p_now timestamptz, p_inputs jsonb
+) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_ingest genjobs.ingests := genjobs.lock_claim(p_tenant, p_job, p_execution);
+BEGIN
+    IF v_ingest.job_id IS NULL THEN
         RETURN genjobs.has_ingested(p_tenant, p_job, p_execution, true);
     END IF;
     PERFORM genjobs.drop_ingest(p_tenant, v_ingest.user_id, p_job);
@@ -152,13 +164,9 @@ CREATE FUNCTION genjobs.settle_ingest(
 ) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
-    v_ingest genjobs.ingests;
+    v_ingest genjobs.ingests := genjobs.lock_claim(p_tenant, p_job, p_execution);
 BEGIN
-    PERFORM genjobs.lock_load(p_tenant);
-    PERFORM genjobs.lock_turn(p_tenant, p_job);
-    SELECT * INTO v_ingest FROM genjobs.ingests
-    WHERE tenant_id = p_tenant AND job_id = p_job AND execution_id = p_execution;
-    IF NOT FOUND THEN
+    IF v_ingest.job_id IS NULL THEN
         RETURN genjobs.has_ingested(p_tenant, p_job, p_execution, false);
     END IF;
     IF p_kind = 'refused' OR p_kind = 'retry' AND v_ingest.tries + 1 >= p_max_tries THEN

@@ -81,8 +81,8 @@ GRANT USAGE ON SEQUENCE genjobs.ingest_turn, genjobs.dispatch_turn TO genjobs_wo
 GRANT EXECUTE ON FUNCTION
     genjobs.dispatch, genjobs.end_pauses, genjobs.start_attempt, genjobs.requeue,
     genjobs.has_ended, genjobs.end_execution, genjobs.charge_attempt, genjobs.crash_execution,
-    genjobs.claim_ingests, genjobs.has_ingested, genjobs.finish_ingest, genjobs.fail_ingest,
-    genjobs.settle_ingest, genjobs.rescue_ingests, genjobs.expire_queued,
+    genjobs.claim_ingests, genjobs.lock_claim, genjobs.has_ingested, genjobs.finish_ingest,
+    genjobs.fail_ingest, genjobs.settle_ingest, genjobs.rescue_ingests, genjobs.expire_queued,
     genjobs.reclaim_unstarted, genjobs.rescue_lost, genjobs.prune,
     genjobs.lock_many_loads, genjobs.lock_load, genjobs.move_load, genjobs.count_bytes,
     genjobs.recount_load, genjobs.lock_slot, genjobs.lock_job, genjobs.free_slot,

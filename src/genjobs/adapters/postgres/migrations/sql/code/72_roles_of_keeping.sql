@@ -3,7 +3,7 @@
 -- Workers' role deletes no jobs: drop_tombstones and remove_erased do, by the owner's rights.
 GRANT SELECT, INSERT ON genjobs.erasures TO genjobs_api;
 GRANT EXECUTE ON FUNCTION
-    genjobs.being_erased, genjobs.begin_erasure, genjobs.get_erasure
+    genjobs.being_erased, genjobs.turned_away, genjobs.begin_erasure, genjobs.get_erasure
 TO genjobs_api;
 
 GRANT DELETE ON genjobs.workflows TO genjobs_worker;
