@@ -21,9 +21,10 @@ SELECT
     (SELECT extract(epoch FROM $1::timestamptz - min(q.created_at))::double precision FROM (
         SELECT j.created_at FROM genjobs.jobs j WHERE j.status = 'queued'
         ORDER BY j.queue_deadline LIMIT {_AGED}) q) AS oldest_queued_seconds,
-    (SELECT extract(epoch FROM $1::timestamptz - min(j.cancel_requested_at))::double precision
-     FROM genjobs.slots s JOIN genjobs.jobs j ON j.tenant_id = s.tenant_id AND j.id = s.job_id
-     WHERE s.cancel_requested) AS oldest_cancel_seconds,
+    (SELECT extract(epoch FROM $1::timestamptz - min((
+            SELECT j.cancel_requested_at FROM genjobs.jobs j
+            WHERE j.tenant_id = s.tenant_id AND j.id = s.job_id)))::double precision
+     FROM genjobs.slots s WHERE s.cancel_requested) AS oldest_cancel_seconds,
     v.paused_at IS NOT NULL AS paused,
     extract(epoch FROM $1::timestamptz - v.ticked_at)::double precision AS last_tick_seconds,
     (SELECT extract(epoch FROM ($1::timestamptz AT TIME ZONE 'UTC')

@@ -135,9 +135,11 @@ BEGIN
          -- As above, of uploads_unused.
          ORDER BY u.tenant_id, u.user_id)
         UNION ALL
-        SELECT j.user_id, 0, 1, 0, 0 FROM genjobs.slots s
-        JOIN genjobs.jobs j ON j.tenant_id = s.tenant_id AND j.id = s.job_id
-        WHERE s.tenant_id = p_tenant
+        -- Each slot looks its own job up: OFFSET keeps a plan from reading all jobs for many slots.
+        SELECT j.user_id, 0, 1, 0, 0 FROM genjobs.slots s, LATERAL (
+            SELECT o.user_id FROM genjobs.jobs o
+            WHERE o.tenant_id = s.tenant_id AND o.id = s.job_id OFFSET 0
+        ) j WHERE s.tenant_id = p_tenant
     ), counted AS (
         SELECT p.user_id, sum(p.queued) AS queued, sum(p.in_flight) AS in_flight,
             sum(p.ready) AS ready, sum(p.uploads) AS uploads

@@ -65,9 +65,11 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH silent AS (
-        SELECT s.slot_no, j.user_id FROM genjobs.slots s
-        JOIN genjobs.jobs j ON j.tenant_id = s.tenant_id AND j.id = s.job_id
-        WHERE s.cancel_requested AND s.execution_id IS NOT NULL
+        SELECT s.slot_no, j.user_id FROM genjobs.slots s, LATERAL (
+            -- Each slot looks its own job up, as in recount_load.
+            SELECT o.user_id, o.cancel_requested_at FROM genjobs.jobs o
+            WHERE o.tenant_id = s.tenant_id AND o.id = s.job_id OFFSET 0
+        ) j WHERE s.cancel_requested AND s.execution_id IS NOT NULL
           AND (s.terminate_after IS NULL OR s.terminate_after <= p_now)
           AND (s.lease_expires_at - p_lease <= p_now - p_silence
                 AND j.cancel_requested_at <= p_now - p_silence
