@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from collections.abc import Sequence
@@ -49,19 +50,30 @@ async def look(pid: int, connection: asyncpg.Connection, jobs: int) -> Sample:
     )
 
 
-def slope(samples: Sequence[Sample], name: str) -> float:
-    """
-    Return how much a figure grows in 10,000 jobs, as a part of its median.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slope:
+    """How much a figure grows in 10,000 jobs, as a part of its mean, and how sure that is."""
 
-    From the median of the first half to that of the second: a vacuum, or a connection more in one
-    sample must not decide.
-    """
-    half = len(samples) // 2
-    earlier, later = samples[:half], samples[half:]
-    grown = _middle(later, name) - _middle(earlier, name)
-    jobs = _middle(later, "jobs") - _middle(earlier, "jobs")
-    return grown / jobs * _JOBS / _middle(samples, name)
+    value: float
+    #: Two standard errors: vacuums, collections of garbage and connections make figures swing.
+    doubt: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether what grows cannot be told from what swings."""
+        return self.value - self.doubt <= FLAT
 
 
-def _middle(samples: Sequence[Sample], name: str) -> float:
-    return statistics.median(getattr(sample, name) for sample in samples)
+def slope(samples: Sequence[Sample], name: str) -> Slope:
+    """Return the slope of the straight line through the samples (least squares)."""
+    jobs = [float(sample.jobs) for sample in samples]
+    values = [float(getattr(sample, name)) for sample in samples]
+    mean, middle = statistics.fmean(values), statistics.fmean(jobs)
+    line = statistics.linear_regression(jobs, values)
+    spread = sum((job - middle) ** 2 for job in jobs)
+    rest = sum(
+        (value - line.slope * job - line.intercept) ** 2
+        for job, value in zip(jobs, values, strict=True)
+    )
+    error = math.sqrt(rest / (len(samples) - 2) / spread)
+    return Slope(value=line.slope * _JOBS / mean, doubt=2 * error * _JOBS / mean)
