@@ -34,9 +34,9 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 demo: setup ## Run a real job on this machine over HTTP, and keep serving
 	@$(BIN)/genjobs demo
 
-# Three for two cores: much of it waits for processes, time-outs and outages.
+# Four for two cores: much of it waits for processes, time-outs and outages.
 test: setup ## Run the test suite
-	$(BIN)/pytest -n 3 -m "not slow"
+	$(BIN)/pytest -n 4 --dist worksteal -m "not slow"
 
 unit: setup ## Run the tests that need no service
 	$(BIN)/pytest tests/unit
