@@ -262,7 +262,7 @@ def test_it_ends_with_its_worker(site: Site) -> None:
         "from genjobs.gpu.prepared import prepare; "
         "made = prepare([sys.executable, 'main.py', 'x'], environment={}, "
         f"limit=timedelta(seconds=30), modules=(), directory=Path({str(site.folder)!r})); "
-        "print(made.pid); import os; os._exit(0)"
+        "print(made.pid, flush=True); import os; os._exit(0)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
